@@ -1,0 +1,1 @@
+"""The nouns: frozen, valid once made, without effects."""

@@ -1,0 +1,72 @@
+"""Every error that Gauntlet raises on purpose.
+
+GauntletError
+├── InvalidValueError        a noun was given a value that it cannot have
+├── InputError               a file, a flag or a data set that the user gave cannot be used (exit 2)
+│   └── ConfigurationError   a configuration file is wrong, all its problems at once (exit 2)
+├── LookAheadError           something read the future
+├── IdentityError            a report does not agree with the account it reports on
+└── AllocationError          a solver gave no usable weights
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GauntletError(Exception):
+    """Base of all errors that Gauntlet raises on purpose."""
+
+
+class InvalidValueError(GauntletError, ValueError):
+    """A noun was given a value that it cannot have."""
+
+
+class InputError(GauntletError):
+    """What the user gave cannot be used; the message names it and says how to mend it."""
+
+
+class LookAheadError(GauntletError):
+    """A value changed when rows after it were cut off."""
+
+
+class IdentityError(GauntletError):
+    """Compounded returns do not equal the change of the account."""
+
+
+class AllocationError(GauntletError):
+    """A solver gave no usable weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    Attributes
+    ----------
+    line, column
+        Counted from 1; 0 where the file has none.
+    text
+        The offending line, as it stands in the file.
+    width
+        How many characters from `column` on are wrong.
+    message
+        What was expected and how to mend it.
+    """
+
+    line: int
+    column: int
+    text: str
+    width: int
+    message: str
+
+
+class ConfigurationError(InputError):
+    """A configuration file is wrong. Carries every problem found, not just the first."""
+
+    def __init__(self, path: str, problems: Sequence[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        noun = "problem" if len(self.problems) == 1 else "problems"
+        lines = [f"{path}: {len(self.problems)} {noun}, nothing was run"]
+        lines += [f"  line {p.line}, column {p.column}: {p.message}" for p in self.problems]
+        super().__init__("\n".join(lines))

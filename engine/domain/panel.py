@@ -1,0 +1,202 @@
+"""Bars of several instruments on one time axis."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.domain.errors import InvalidValueError
+from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+PRICE_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+class Adjustment(StrEnum):
+    """What was done to prices for splits and dividends. Volume is divided by the same factor."""
+
+    NONE = "none"
+    SPLIT = "split"
+    TOTAL_RETURN = "total_return"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """Something that can be traded.
+
+    Attributes
+    ----------
+    cluster
+        Instruments that share a cluster share its exposure cap; None where clusters are not known.
+    delisted_at
+        UTC nanoseconds of the last bar, None where trading goes on.
+    delisting_haircut
+        Share of the last close that is lost when a held instrument is booked out.
+    """
+
+    symbol: str
+    quote: str = "USD"
+    cluster: str | None = None
+    delisted_at: int | None = None
+    delisting_haircut: float = 0.30
+
+    def __post_init__(self) -> None:
+        if not self.symbol:
+            raise InvalidValueError("instrument: symbol must not be empty")
+        if not 0 <= self.delisting_haircut <= 1:
+            raise InvalidValueError(
+                f"{self.symbol}: delisting_haircut must be from 0 to 1, was {self.delisting_haircut}"
+            )
+
+
+def _read_only(values: FloatArray) -> FloatArray:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array is values and values.flags.writeable:
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """Bars, valid once made. Arrays are C-contiguous and read-only.
+
+    Attributes
+    ----------
+    name
+        Of the data set.
+    timestamps
+        Shape (T,), UTC nanoseconds of the bar's *open*, strictly increasing.
+    open, high, low, close, volume
+        Shape (T, N). NaN: not traded or not listed in that bar. Volume in units, NaN where unknown.
+    has_range
+        False for data that has closes only: then open, high and low are copies of the close.
+    fields
+        Extra data of shape (T, N) or (T,), by name. `market` is the benchmark's level, shape (T,).
+    """
+
+    name: str
+    timestamps: IntArray
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    instruments: tuple[Instrument, ...]
+    timeframe: Timeframe
+    calendar: Calendar
+    adjustment: Adjustment = Adjustment.NONE
+    has_range: bool = True
+    synthetic: bool = False
+    fields: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        stamps = np.ascontiguousarray(self.timestamps, dtype=np.int64)
+        if stamps is self.timestamps and stamps.flags.writeable:
+            stamps = stamps.copy()
+        stamps.flags.writeable = False
+        object.__setattr__(self, "timestamps", stamps)
+        if stamps.ndim != 1:
+            raise InvalidValueError(f"{self.name}: timestamps must have shape (T,), was {stamps.shape}")
+        if stamps.size > 1 and not np.all(np.diff(stamps) > 0):
+            row = int(np.argmax(np.diff(stamps) <= 0)) + 1
+            raise InvalidValueError(f"{self.name}: timestamps must increase, row {row} does not")
+        shape = (stamps.size, len(self.instruments))
+        for name in PRICE_FIELDS:
+            values = _read_only(getattr(self, name))
+            if values.shape != shape:
+                raise InvalidValueError(f"{self.name}: {name} must have shape {shape}, was {values.shape}")
+            object.__setattr__(self, name, values)
+        extras = {}
+        for name in sorted(self.fields):
+            values = _read_only(self.fields[name])
+            if values.shape not in (shape, shape[:1]):
+                raise InvalidValueError(
+                    f"{self.name}: field {name} must have shape {shape} or {shape[:1]}, was {values.shape}"
+                )
+            extras[name] = values
+        object.__setattr__(self, "fields", MappingProxyType(extras))
+        if len(set(self.symbols)) != len(self.symbols):
+            raise InvalidValueError(f"{self.name}: an instrument stands twice in {self.symbols}")
+
+    def __len__(self) -> int:
+        return int(self.timestamps.size)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the instruments, in column order."""
+        return tuple(instrument.symbol for instrument in self.instruments)
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether any bar has a volume."""
+        return bool(np.isfinite(self.volume).any())
+
+    @cached_property
+    def day_ends(self) -> npt.NDArray[np.bool_]:
+        """Shape (T,): the last bar of each UTC day (for daily bars: every bar).
+
+        Sessions of the exchanges that Gauntlet knows begin and end inside one UTC day.
+        """
+        days = self.timestamps // NANOSECONDS_PER_DAY
+        ends = np.ones(len(self), dtype=np.bool_)
+        ends[:-1] = days[1:] != days[:-1]
+        return ends
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over a canonical byte layout: header lines, then little-endian arrays in name order."""
+        digest = hashlib.sha256()
+        header = [
+            "panel/1",
+            self.timeframe.value,
+            self.calendar.value,
+            self.adjustment.value,
+            str(int(self.has_range)),
+            str(int(self.synthetic)),
+            f"{len(self)}x{len(self.instruments)}",
+        ]
+        header += [
+            f"{i.symbol}|{i.quote}|{i.cluster}|{i.delisted_at}|{i.delisting_haircut.hex()}"
+            for i in self.instruments
+        ]
+        digest.update("\n".join(header).encode())
+        digest.update(self.timestamps.astype("<i8").tobytes())
+        arrays = {name: getattr(self, name) for name in PRICE_FIELDS} | dict(self.fields)
+        for name in sorted(arrays):
+            digest.update(f"\n{name} {arrays[name].shape}\n".encode())
+            # One bit pattern for NaN, whatever wrote it.
+            values = np.where(np.isnan(arrays[name]), np.nan, arrays[name]) + 0.0
+            digest.update(values.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Return bars `start` up to, not including, `stop`."""
+        cut = slice(start, stop)
+        return replace(
+            self,
+            timestamps=self.timestamps[cut],
+            **{name: getattr(self, name)[cut] for name in PRICE_FIELDS},
+            fields={name: values[cut] for name, values in self.fields.items()},
+        )
+
+    def select(self, columns: tuple[int, ...]) -> Self:
+        """Return the same bars of some instruments, in the order given."""
+        index = list(columns)
+        return replace(
+            self,
+            instruments=tuple(self.instruments[column] for column in index),
+            **{name: np.ascontiguousarray(getattr(self, name)[:, index]) for name in PRICE_FIELDS},
+            fields={
+                name: np.ascontiguousarray(values[:, index]) if values.ndim == 2 else values
+                for name, values in self.fields.items()
+            },
+        )

@@ -1,0 +1,35 @@
+"""Bars and years: how long a bar is and how many sessions a year has."""
+
+from enum import StrEnum
+
+NANOSECONDS_PER_SECOND = 1_000_000_000
+NANOSECONDS_PER_DAY = 86_400 * NANOSECONDS_PER_SECOND
+
+
+class Timeframe(StrEnum):
+    """Length of a bar."""
+
+    MINUTE_1 = "1m"
+    MINUTE_5 = "5m"
+    MINUTE_15 = "15m"
+    HOUR_1 = "1h"
+    HOUR_4 = "4h"
+    DAY_1 = "1d"
+
+    @property
+    def nanoseconds(self) -> int:
+        """Length in nanoseconds."""
+        minutes = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}[self.value]
+        return minutes * 60 * NANOSECONDS_PER_SECOND
+
+
+class Calendar(StrEnum):
+    """When an instrument can trade. Names as `exchange_calendars` spells them."""
+
+    ALWAYS = "24/7"
+    XNYS = "XNYS"
+
+    @property
+    def days_per_year(self) -> int:
+        """Days that a year of returns has: 365 where trading never stops, else sessions."""
+        return 365 if self is Calendar.ALWAYS else 252

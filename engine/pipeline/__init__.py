@@ -1,0 +1,1 @@
+"""The one composition of bars, features, targets and the core."""
