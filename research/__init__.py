@@ -1,0 +1,1 @@
+"""Statistics, walk-forward tournament, trials register and controls."""

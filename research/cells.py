@@ -1,0 +1,302 @@
+"""What a tournament hands to the scoreboard: cells, what is known of their data, and the controls.
+
+Nothing here judges. `research.tournament` fills these records, `scoreboards` reads them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.domain.errors import InvalidValueError
+from engine.domain.panel import Adjustment, FloatArray, IntArray
+from engine.domain.time import Calendar, Timeframe
+
+BASELINE_STRATEGY = "baseline"
+BASELINE_ENGINE = "market"
+
+
+class Simulator(StrEnum):
+    """Who turns targets into an account. Only `CORE` rows can be candidates, the others are evidence."""
+
+    CORE = "core"
+    FRICTIONLESS = "frictionless"
+    VECTORBT = "vectorbt"
+
+
+class CellStatus(StrEnum):
+    """`MISSING`: the cell was configured and its simulator or allocation gave nothing."""
+
+    OK = "ok"
+    MISSING = "missing"
+
+
+class BaselineRole(StrEnum):
+    """What a row that is never a winner is for."""
+
+    NONE = ""
+    MARKET = "market"
+    BENCHMARK = "benchmark"
+    RAW_POOL = "raw_pool_ew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CellKey:
+    """The coordinates of one row of the board.
+
+    Attributes
+    ----------
+    strategy
+        Name of the strategy, `baseline` for baselines.
+    parameters_hash
+        First 8 digits of the hash of graph and parameters; empty for baselines.
+    universe
+        Name of the data set.
+    engine, profile
+        The allocation library and what it was asked for. Baselines have engine `market` and their role
+        as profile.
+    """
+
+    strategy: str
+    parameters_hash: str
+    universe: str
+    selection: str
+    rebalance: str
+    engine: str
+    profile: str
+    simulator: Simulator
+
+    @property
+    def configuration(self) -> tuple[str, str, str, str, str, str, str]:
+        """The key without its simulator: what friction decay and parity compare across."""
+        return (
+            self.strategy,
+            self.parameters_hash,
+            self.universe,
+            self.selection,
+            self.rebalance,
+            self.engine,
+            self.profile,
+        )
+
+
+def _no_values() -> FloatArray:
+    return np.empty(0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CellResult:
+    """One continuous account, out of sample.
+
+    The R rows run from the first window's test start to the last window's test stop.
+
+    Attributes
+    ----------
+    strategy_id, identity_hash
+        Name-8hex, and the whole hash. Rows of one configuration under several simulators share them.
+    problem
+        Why a missing cell is missing, in plain words; else empty.
+    timestamps
+        Shape (R,), UTC nanoseconds of the bars' opens.
+    equity
+        Shape (R,), marked at each close after that bar's fills and costs. `equity[0]` is the start cash:
+        the first decision falls on row 0 and is filled on row 1.
+    gross
+        Shape (R,), sum of |position value| / equity after fills.
+    turnover
+        Shape (R,), one-way turnover of the row's fills as a share of equity, cash an asset.
+    trades
+        Round trips opened and closed by a signal or a re-base; NaN where the simulator does not say.
+    fees
+        Paid in total, in the quote currency.
+    reason_counts
+        How many orders met each reason, by the reason's name.
+    window_rows
+        Shape (K,), the row at which each window's weights come into force.
+    weights
+        Shape (K, N), base weights of each window over all instruments of the data set.
+    symbols
+        Names of the N instruments.
+    unlimited_equity, unlimited_gross
+        Shape (R,), of the same cell played without limits. Empty where it was not played so: baselines
+        carry no limits, and only `core` rows are asked for it.
+    """
+
+    key: CellKey
+    strategy_id: str
+    identity_hash: str
+    status: CellStatus = CellStatus.OK
+    problem: str = ""
+    baseline_role: BaselineRole = BaselineRole.NONE
+    timestamps: IntArray
+    equity: FloatArray = field(default_factory=_no_values)
+    gross: FloatArray = field(default_factory=_no_values)
+    turnover: FloatArray = field(default_factory=_no_values)
+    trades: float = np.nan
+    fills: float = np.nan
+    fees: float = np.nan
+    halts: int = 0
+    delisted_exits: int = 0
+    reason_counts: Mapping[str, int] = field(default_factory=dict)
+    window_rows: IntArray
+    weights: FloatArray
+    symbols: tuple[str, ...]
+    unlimited_equity: FloatArray = field(default_factory=_no_values)
+    unlimited_gross: FloatArray = field(default_factory=_no_values)
+
+    def __post_init__(self) -> None:
+        if self.weights.shape != (len(self.window_rows), len(self.symbols)):
+            raise InvalidValueError(
+                f"{self.strategy_id}: weights must have shape "
+                f"{(len(self.window_rows), len(self.symbols))}, was {self.weights.shape}"
+            )
+        if self.status is CellStatus.MISSING:
+            if not self.problem:
+                raise InvalidValueError(f"{self.strategy_id}: a missing cell must say why")
+            return
+        rows = self.timestamps.shape
+        for name in ("equity", "gross", "turnover"):
+            values: FloatArray = getattr(self, name)
+            if values.shape != rows or not np.isfinite(values).all():
+                raise InvalidValueError(f"{self.strategy_id}: {name} must be finite and have shape {rows}")
+        if (self.equity <= 0).any():
+            row = int(np.argmax(self.equity <= 0))
+            raise InvalidValueError(f"{self.strategy_id}: the account is ruined at row {row}")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the row is for reference only."""
+        return self.baseline_role is not BaselineRole.NONE
+
+    @property
+    def day_ends(self) -> npt.NDArray[np.bool_]:
+        """Shape (R,): the last row of each UTC day, where daily returns are read."""
+        days = self.timestamps // (86_400 * 1_000_000_000)
+        ends = np.ones(len(days), dtype=np.bool_)
+        ends[:-1] = days[1:] != days[:-1]
+        return ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialsRecord:
+    """The trials register of a data set as it stood when the board was made.
+
+    Attributes
+    ----------
+    head
+        Hash over all entries, in the order in which they came.
+    n_effective
+        Effective rank of their excess returns: the number of independent trials.
+    """
+
+    count: int
+    head: str
+    n_effective: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniverseRecord:
+    """What the board says of one data set.
+
+    Attributes
+    ----------
+    market
+        What the market row is: the name of an index, or empty where the set names none and the row is
+        raw_pool_ew.
+    first, last
+        UTC nanoseconds of the first and the last bar that research may see.
+    holdout_rows, holdout_openings
+        How many bars are sealed behind `last`, and how often the seal was opened.
+    notes
+        What a reader must know, such as "all 20 survived".
+    start_cash
+        Of every account.
+    """
+
+    name: str
+    content_hash: str
+    timeframe: Timeframe
+    calendar: Calendar
+    adjustment: Adjustment
+    has_range: bool
+    has_volume: bool
+    synthetic: bool
+    rows: int
+    instruments: int
+    first: int
+    last: int
+    windows: int
+    market: str
+    holdout_rows: int
+    holdout_openings: int
+    notes: tuple[str, ...]
+    start_cash: float
+    trials: TrialsRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A strategy that was not played, and why (its rows are shown and can never pass)."""
+
+    strategy: str
+    universe: str
+    reason: str
+
+
+class ControlExpectation(StrEnum):
+    """What a control must do, or the run is void."""
+
+    NOT_PASS = "must not pass"
+    REFUSED = "must be refused"
+    PASS = "must pass"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Control:
+    """One check of the checker. `scoreboards` judges its cells by the same gates as any other.
+
+    Attributes
+    ----------
+    cells
+        The cells to be judged, baselines of the same data beside them; empty for a refusal.
+    refused, refusal
+        For `REFUSED`: whether it was, and the words with which it was (or what went wrong).
+    """
+
+    name: str
+    expectation: ControlExpectation
+    universe: UniverseRecord | None
+    cells: tuple[CellResult, ...] = ()
+    refused: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tournament:
+    """Everything that a board is made of.
+
+    Attributes
+    ----------
+    run_id
+        From the hash of all inputs: the same inputs have the same run.
+    inputs_hash
+        That hash in whole.
+    configuration_hash
+        Of the configuration alone.
+    core_version
+        Of the compiled code.
+    costs
+        In words, such as "10 bps fee + 5 bps slippage".
+    """
+
+    run_id: str
+    inputs_hash: str
+    configuration_hash: str
+    core_version: str
+    costs: str
+    cells: tuple[CellResult, ...]
+    universes: tuple[UniverseRecord, ...]
+    refusals: tuple[Refusal, ...]
+    controls: tuple[Control, ...]
