@@ -1,0 +1,73 @@
+# Gauntlet. Every target that runs something sets itself up first; Python 3.11+ with pip, and make, are enough.
+
+PYTHON ?= python3
+CONFIG ?= configs/port-test.yaml
+BENCH_JSON ?= bench.json
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# An environment that happens to be active must not decide what runs here.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME
+
+# Solvers call BLAS: with one thread, equal inputs give equal bits on every run.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: help setup port-test test lab bench lock lint clean
+
+help:  ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(STAMP)  ## Create .venv and install the pinned versions (the other targets do this by themselves)
+
+# uv comes by pip with the version and the hashes of the lock. It does not read pip's settings, so a package
+# index that pip was told to use is passed on. Everything is a wheel (--no-build): no compiler is needed.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Gauntlet needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make PYTHON=python3.12 <target>" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
+	UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}" \
+		$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+port-test: $(STAMP)  ## Play the walk-forward tournament on the packaged data and print the scoreboard
+	$(BIN)/engine tournament --config $(CONFIG) $(ARGS)
+
+test: $(STAMP)  ## Run every check: style, types, import directions, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(ARGS)
+
+lab: $(STAMP)  ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_explore.ipynb $(ARGS)
+
+bench: $(STAMP)  ## Measure against vectorbt; table on screen, JSON to BENCH_JSON (bench.json)
+	$(BIN)/python -m benchmarks --json $(BENCH_JSON) $(ARGS)
+
+lint: $(STAMP)  ## Mend style where that can be done by machine, then check style and types
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# --no-annotate and the fixed command line keep host names and paths of this machine out of the lock.
+lock: $(STAMP)  ## Pin every dependency of pyproject.toml again, with hashes
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra bench --universal --generate-hashes \
+		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
+
+clean:  ## Remove the environment and every cache (runs and state are kept)
+	rm -rf $(VENV) cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
