@@ -1,0 +1,426 @@
+"""What a tournament is told: its configuration file, and the cost and limit profiles that the file names.
+
+Every value has one home: the file, or the default here. The default gates are the standard; a board that
+was judged by others says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from engine.configuration import Section, load
+from engine.core.settings import MARKET, MARKETABLE_LIMIT, Costs, Limits, Rules
+from engine.domain.errors import InputError
+from engine.domain.identity import content_hash
+from engine.domain.time import Timeframe
+from engine.schedule.windows import Rebalance
+from research.cells import Simulator
+
+CONFIGURATION_FOLDER = Path("configs")
+ALL_STRATEGIES = "all"
+
+# Below four instruments a cap of a quarter each would leave the account in cash (RULINGS C6).
+INSTRUMENTS_FOR_A_CAP = 4
+
+
+class Selection(StrEnum):
+    """How a window's candidates are chosen from the eligible instruments."""
+
+    ALL = "all"
+    LOG_MPS = "log_mps"
+
+
+class NativeProfile(StrEnum):
+    """What our own allocation is asked for."""
+
+    EQUAL_WEIGHT = "equal_weight"
+    INVERSE_VOLATILITY = "inverse_volatility"
+
+
+class RiskfolioProfile(StrEnum):
+    """What riskfolio-lib is asked for."""
+
+    MIN_VARIANCE = "min_variance"
+    HRP = "hrp"
+    MEAN_CVAR = "mean_cvar"
+
+
+class OrderKind(StrEnum):
+    """`MARKET` is for research only."""
+
+    MARKET = "market"
+    MARKETABLE_LIMIT = "marketable_limit"
+
+
+class Universe(Section):
+    """One data set to play on.
+
+    Attributes
+    ----------
+    selection_floor
+        A selection that leaves fewer instruments falls back to all eligible ones, flagged. Left out: 10, or
+        3 where the set has fewer than 10 instruments.
+    """
+
+    name: str = Field(min_length=1, examples=["us20"])
+    selection_floor: int | None = Field(default=None, ge=1, examples=[10])
+
+    def floor(self, instruments: int) -> int:
+        """Return the floor for a set of so many instruments."""
+        if self.selection_floor is not None:
+            return self.selection_floor
+        return 10 if instruments >= 10 else 3
+
+
+class Windows(Section):
+    """Lengths of the walk-forward, in rows."""
+
+    train: int = Field(default=180, ge=20, examples=[180])
+    test: int = Field(default=40, ge=2, examples=[40])
+    step: int = Field(default=20, ge=1, examples=[20])
+    purge: int = Field(default=1, ge=0, examples=[1])
+    embargo: int = Field(default=0, ge=0, examples=[0])
+
+    @model_validator(mode="after")
+    def _leave_no_row_out(self) -> Self:
+        if self.step > self.test:
+            raise ValueError(
+                f"step must be at most test, else rows between windows are never judged; "
+                f"was step {self.step}, test {self.test}"
+            )
+        if self.purge >= self.train:
+            raise ValueError(f"purge must be below train; was purge {self.purge}, train {self.train}")
+        return self
+
+
+class Allocations(Section):
+    """Engines, and the profiles that each is asked for."""
+
+    native: tuple[NativeProfile, ...] = tuple(NativeProfile)
+    riskfolio: tuple[RiskfolioProfile, ...] = tuple(RiskfolioProfile)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.native and not self.riskfolio:
+            raise ValueError("name at least one profile, e.g. native: [equal_weight]")
+        return self
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return (engine, profile) of every allocation, in the order of the file."""
+        native = tuple(("native", str(profile)) for profile in self.native)
+        return native + tuple(("riskfolio", str(profile)) for profile in self.riskfolio)
+
+
+class RuleSettings(Section):
+    """How orders are made and filled. The default is `research_fractional`, for adjusted prices."""
+
+    name: str = Field(default="research_fractional", min_length=1)
+    order_kind: OrderKind = OrderKind.MARKETABLE_LIMIT
+    participation: float = Field(default=0.10, gt=0, examples=[0.1])
+    cash_buffer: float = Field(default=0.01, ge=0, lt=1, examples=[0.01])
+    lot_size: float = Field(default=1e-6, gt=0, examples=[1e-6])
+    tick_size: float = Field(default=1e-6, gt=0, examples=[1e-6])
+    minimum_notional: float = Field(default=0.0, ge=0, examples=[0.0])
+    stale_bars: int = Field(default=5, ge=1, examples=[5])
+
+
+class GateThresholds(Section):
+    """What each gate asks for. The defaults are the standard of the strict scoreboard.
+
+    Attributes
+    ----------
+    af_dist, af_dist_margin
+        The threshold is the smaller of `af_dist` and the market's own value less `af_dist_margin`: a
+        long-only book inherits part of its market's skew.
+    tail_multiplier
+        For CVaR and maximum drawdown alike.
+    beta_share
+        Largest beta of a minimum-variance cell, as a share of its mean gross.
+    """
+
+    friction_decay: float = Field(default=0.30, examples=[0.30])
+    temporal_fragility: float = Field(default=1.50, gt=0, examples=[1.50])
+    selection_jaccard: float = Field(default=0.30, ge=0, le=1, examples=[0.30])
+    af_dist: float = Field(default=-0.20, examples=[-0.20])
+    af_dist_margin: float = Field(default=0.20, ge=0, examples=[0.20])
+    stress_alpha: float = Field(default=0.0, examples=[0.0])
+    turnover: float = Field(default=0.50, gt=0, examples=[0.50])
+    tail_multiplier: float = Field(default=1.25, gt=0, examples=[1.25])
+    sim_parity: float = Field(default=0.015, ge=0, examples=[0.015])
+    beta_share: float = Field(default=0.9, gt=0, examples=[0.9])
+    excess_lower_bound: float = Field(default=0.0, examples=[0.0])
+    deflated_sharpe: float = Field(default=0.95, gt=0, lt=1, examples=[0.95])
+    trades: int = Field(default=30, ge=1, examples=[30])
+
+    def changed(self) -> tuple[str, ...]:
+        """Name every threshold that is not the standard's, with both values."""
+        standard = GateThresholds()
+        return tuple(
+            f"{name} {getattr(self, name)} (standard {getattr(standard, name)})"
+            for name in GateThresholds.model_fields
+            if getattr(self, name) != getattr(standard, name)
+        )
+
+
+class Controls(Section):
+    """The checks of the checker, played in every tournament.
+
+    Attributes
+    ----------
+    seed
+        Of the random control's long and flat runs.
+    """
+
+    random: bool = True
+    peek: bool = True
+    planted: bool = True
+    seed: int = Field(default=7, ge=0, examples=[7])
+
+
+class CostProfile(Section):
+    """What trading costs, in basis points of a fill's notional, under a name.
+
+    Attributes
+    ----------
+    impact_coefficient
+        A fill of share s of the bar's volume moves the price by this times sqrt(s) basis points.
+    order_bound_bps, order_bound_intraday_bps
+        Half-width of a marketable limit's bound around the close it was decided on, on daily and on
+        shorter bars.
+    """
+
+    name: str = Field(min_length=1, examples=["us_equity"])
+    taker_fee_bps: float = Field(default=10.0, examples=[10.0])
+    maker_fee_bps: float = Field(default=10.0, examples=[10.0])
+    half_spread_bps: float = Field(default=0.0, ge=0, examples=[0.0])
+    slippage_bps: float = Field(default=5.0, ge=0, examples=[5.0])
+    impact_coefficient: float = Field(default=0.0, ge=0, examples=[0.0])
+    order_bound_bps: float = Field(default=500.0, gt=0, examples=[500.0])
+    order_bound_intraday_bps: float = Field(default=100.0, gt=0, examples=[100.0])
+
+    def costs(self) -> Costs:
+        """Return the costs as the core takes them."""
+        return Costs(
+            taker_fee_bps=self.taker_fee_bps,
+            maker_fee_bps=self.maker_fee_bps,
+            half_spread_bps=self.half_spread_bps,
+            slippage_bps=self.slippage_bps,
+            impact_coefficient=self.impact_coefficient,
+        )
+
+    def words(self) -> str:
+        """Return the costs for a reader, parts that are zero left out."""
+        parts = [f"{self.taker_fee_bps:g} bps fee"]
+        if self.half_spread_bps:
+            parts.append(f"{self.half_spread_bps:g} bps half-spread")
+        if self.slippage_bps:
+            parts.append(f"{self.slippage_bps:g} bps slippage")
+        if self.impact_coefficient:
+            parts.append(f"impact {self.impact_coefficient:g} bps x sqrt(share of volume)")
+        return " + ".join(parts)
+
+
+class LimitProfile(Section):
+    """Caps as shares of equity, and what a drawdown does to them, under a name. `.inf` switches a cap off."""
+
+    name: str = Field(min_length=1, examples=["research_default"])
+    gross: float = Field(default=1.0, gt=0, examples=[1.0])
+    instrument: float = Field(default=0.25, gt=0, examples=[0.25])
+    cluster: float = Field(default=0.25, gt=0, examples=[0.25])
+    tier_1_drawdown: float = Field(default=0.10, gt=0, examples=[0.10])
+    tier_1_scale: float = Field(default=0.75, ge=0, le=1, examples=[0.75])
+    tier_2_drawdown: float = Field(default=0.15, gt=0, examples=[0.15])
+    tier_2_scale: float = Field(default=0.50, ge=0, le=1, examples=[0.50])
+    halt_drawdown: float = Field(default=0.20, gt=0, examples=[0.20])
+    halt_bars: int = Field(default=20, ge=1, examples=[20])
+    recovery_bars: int = Field(default=60, ge=0, examples=[60])
+    recovery_scale: float = Field(default=0.50, ge=0, le=1, examples=[0.50])
+
+    @model_validator(mode="after")
+    def _tiers_tighten(self) -> Self:
+        if not self.tier_1_drawdown <= self.tier_2_drawdown <= self.halt_drawdown:
+            raise ValueError(
+                "tier_1_drawdown, tier_2_drawdown and halt_drawdown must not decrease; were "
+                f"{self.tier_1_drawdown}, {self.tier_2_drawdown}, {self.halt_drawdown}"
+            )
+        if self.tier_2_scale > self.tier_1_scale:
+            raise ValueError(
+                f"tier_2_scale must be at most tier_1_scale; were {self.tier_2_scale}, {self.tier_1_scale}"
+            )
+        return self
+
+    def limits(self, instruments: int) -> Limits:
+        """Return the limits as the core takes them, for a set of so many instruments."""
+        few = instruments < INSTRUMENTS_FOR_A_CAP
+        return Limits(
+            gross=self.gross,
+            instrument=max(self.instrument, self.gross) if few else self.instrument,
+            cluster=self.cluster,
+            tier_1_drawdown=self.tier_1_drawdown,
+            tier_1_scale=self.tier_1_scale,
+            tier_2_drawdown=self.tier_2_drawdown,
+            tier_2_scale=self.tier_2_scale,
+            halt_drawdown=self.halt_drawdown,
+            halt_bars=self.halt_bars,
+            recovery_bars=self.recovery_bars,
+            recovery_scale=self.recovery_scale,
+        )
+
+
+ParameterValue = bool | int | float | str
+
+
+class TournamentConfiguration(Section):
+    """One tournament. Strategies x selections x rebalances x allocations x simulators, on each universe.
+
+    Attributes
+    ----------
+    strategies
+        Names of files in `strategies/`, or `[all]`.
+    parameters
+        By strategy, values that replace its defaults.
+    costs, limits
+        Names of profiles in `costs/` and `limits/` beside the file.
+    cash
+        Start cash of every account, in the quote currency.
+    """
+
+    universes: Annotated[tuple[Universe, ...], Field(min_length=1)]
+    strategies: Annotated[tuple[str, ...], Field(min_length=1)] = (ALL_STRATEGIES,)
+    parameters: dict[str, dict[str, ParameterValue]] = Field(default_factory=dict)
+    windows: Windows = Windows()
+    selections: Annotated[tuple[Selection, ...], Field(min_length=1)] = tuple(Selection)
+    rebalances: Annotated[tuple[Rebalance, ...], Field(min_length=1)] = tuple(Rebalance)
+    allocations: Allocations = Allocations()
+    simulators: Annotated[tuple[Simulator, ...], Field(min_length=1)] = tuple(Simulator)
+    costs: str = Field(default="us_equity", min_length=1)
+    limits: str = Field(default="research_default", min_length=1)
+    rules: RuleSettings = RuleSettings()
+    gates: GateThresholds = GateThresholds()
+    controls: Controls = Controls()
+    cash: float = Field(default=100_000.0, gt=0, examples=[100_000])
+    seed: int = Field(default=1, ge=0, examples=[1])
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        if Simulator.CORE not in self.simulators:
+            raise ValueError("simulators must hold core: only its rows can be candidates")
+        for field in ("strategies", "selections", "rebalances", "simulators"):
+            _once(field, [str(value) for value in getattr(self, field)])
+        _once("universes", [universe.name for universe in self.universes])
+        if ALL_STRATEGIES not in self.strategies:
+            for name in self.parameters:
+                if name not in self.strategies:
+                    raise ValueError(f"parameters.{name} is not in strategies: add it there or drop it here")
+        return self
+
+
+def _once(field: str, values: Sequence[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{field} names {value} twice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TournamentSettings:
+    """A configuration with the profiles that it names.
+
+    Attributes
+    ----------
+    source
+        The file as the user named it, for messages only: it is in no hash.
+    """
+
+    configuration: TournamentConfiguration
+    costs: CostProfile
+    limits: LimitProfile
+    source: str
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of every value; comments, order of keys and where the files lie do not count."""
+        return content_hash(
+            {
+                "configuration": self.configuration.model_dump(mode="json"),
+                "costs": self.costs.model_dump(mode="json"),
+                "limits": self.limits.model_dump(mode="json"),
+            }
+        )
+
+    def rules(self, timeframe: Timeframe) -> Rules:
+        """Return the rules as the core takes them, for bars of one length."""
+        rules = self.configuration.rules
+        daily = timeframe is Timeframe.DAY_1
+        return Rules(
+            order_kind=MARKET if rules.order_kind is OrderKind.MARKET else MARKETABLE_LIMIT,
+            order_bound_bps=self.costs.order_bound_bps if daily else self.costs.order_bound_intraday_bps,
+            participation=rules.participation,
+            cash_buffer=rules.cash_buffer,
+            lot_size=rules.lot_size,
+            tick_size=rules.tick_size,
+            minimum_notional=rules.minimum_notional,
+            stale_bars=rules.stale_bars,
+        )
+
+
+def read(path: Path) -> TournamentSettings:
+    """Read a tournament's file, and its profiles from `costs/` and `limits/` beside it.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem of the first file that has any.
+    InputError
+        When a profile that the file names is not there.
+    """
+    configuration = load(path, TournamentConfiguration)
+    return _with_profiles(configuration, path.parent, source=str(path))
+
+
+def for_data(name: str) -> TournamentSettings:
+    """Return the standard tournament on one data set, with the profiles of `configs/`."""
+    configuration = TournamentConfiguration(universes=(Universe(name=name),))
+    return _with_profiles(configuration, CONFIGURATION_FOLDER, source="the standard configuration")
+
+
+def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSettings:
+    """Return the same tournament on other data sets; one that the file names keeps its own floor."""
+    known = {universe.name: universe for universe in settings.configuration.universes}
+    universes = tuple(known.get(name, Universe(name=name)) for name in names)
+    configuration = settings.configuration.model_copy(update={"universes": universes})
+    return TournamentSettings(
+        configuration=configuration, costs=settings.costs, limits=settings.limits, source=settings.source
+    )
+
+
+def _with_profiles(
+    configuration: TournamentConfiguration, folder: Path, *, source: str
+) -> TournamentSettings:
+    costs = load(_profile(folder / "costs", configuration.costs, source), CostProfile)
+    limits = load(_profile(folder / "limits", configuration.limits, source), LimitProfile)
+    for kind, asked, found in (
+        ("costs", configuration.costs, costs.name),
+        ("limits", configuration.limits, limits.name),
+    ):
+        if asked != found:
+            raise InputError(
+                f"{folder / kind / asked}.yaml: name is {found}, must be {asked} like the file, so that "
+                "a board cannot name a profile that it was not played with"
+            )
+    return TournamentSettings(configuration=configuration, costs=costs, limits=limits, source=source)
+
+
+def _profile(folder: Path, name: str, source: str) -> Path:
+    path = folder / f"{name}.yaml"
+    if path.is_file():
+        return path
+    known = sorted(file.stem for file in folder.glob("*.yaml")) if folder.is_dir() else []
+    there = f"there are {', '.join(known)}" if known else f"there is no folder {folder} with profiles"
+    raise InputError(
+        f"{source} names the {folder.name} profile {name}: no {path}, {there}. Run where configs/ lies, "
+        "or give --config"
+    )
