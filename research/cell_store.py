@@ -4,7 +4,6 @@ One file holds one batch of accounts under the hash of everything that went into
 rename, so it is there whole or not at all; it is checked when read, and a damaged one counts as absent.
 """
 
-import contextlib
 import hashlib
 import os
 import tempfile
@@ -75,10 +74,9 @@ def write_arrays(path: Path, key: str, arrays: Mapping[str, npt.NDArray[np.gener
             np.savez(file, **arrays, **{_DIGEST: np.array(_digest(key, arrays))})  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

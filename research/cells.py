@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import Adjustment, FloatArray, IntArray
-from engine.domain.time import Calendar, Timeframe
+from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 
 BASELINE_STRATEGY = "baseline"
 BASELINE_ENGINE = "market"
@@ -80,6 +80,14 @@ class CellKey:
             self.engine,
             self.profile,
         )
+
+
+def day_ends(timestamps: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which rows are the last of their UTC day, shape (R,)."""
+    days = timestamps // NANOSECONDS_PER_DAY
+    ends = np.ones(len(days), dtype=np.bool_)
+    ends[:-1] = days[1:] != days[:-1]
+    return ends
 
 
 def _no_values() -> FloatArray:
@@ -173,10 +181,7 @@ class CellResult:
     @property
     def day_ends(self) -> npt.NDArray[np.bool_]:
         """Shape (R,): the last row of each UTC day, where daily returns are read."""
-        days = self.timestamps // (86_400 * 1_000_000_000)
-        ends = np.ones(len(days), dtype=np.bool_)
-        ends[:-1] = days[1:] != days[:-1]
-        return ends
+        return day_ends(self.timestamps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ def test_nothing_unfinished_stays_after_a_failed_write(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("os.replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
 
     with pytest.raises(OSError, match="no space left"):
         write_arrays(tmp_path / "facts.npz", KEY, {"weights": np.ones(2)})
