@@ -1,0 +1,71 @@
+"""What a person sees when something that they gave cannot be used: the place, the reason, how to mend it."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from engine.domain.errors import ConfigurationError, GauntletError, InputError, InvalidValueError, Problem
+
+BAD_INPUT = 2
+CHECK_SAID_NO = 1
+
+
+def report(error: GauntletError, arguments: Sequence[str] | None = None) -> int:
+    """Print an error on stderr and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        Of the command line. With `--json` among them the error is one JSON document, so that a script which
+        reads stdout as JSON finds its errors in the same language.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    code = BAD_INPUT if isinstance(error, InputError | InvalidValueError) else CHECK_SAID_NO
+    if "--json" in given:
+        sys.stderr.write(json.dumps(_document(error, code), sort_keys=True) + "\n")
+        return code
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if isinstance(error, ConfigurationError):
+        _print_problems(console, error)
+    else:
+        console.print(Text.assemble(("  ✕ ", "bold red"), str(error)))
+    console.print(Text(f"  exit {code}", style="dim"))
+    return code
+
+
+def _document(error: GauntletError, code: int) -> dict[str, object]:
+    document: dict[str, object] = {"error": type(error).__name__, "message": str(error), "exit": code}
+    if isinstance(error, ConfigurationError):
+        document["path"] = error.path
+        document["problems"] = [
+            {"line": p.line, "column": p.column, "text": p.text, "message": p.message} for p in error.problems
+        ]
+    return document
+
+
+def _print_problems(console: Console, error: ConfigurationError) -> None:
+    count = len(error.problems)
+    noun = "problem" if count == 1 else "problems"
+    console.print(
+        Text.assemble(("  ✕ ", "bold red"), (error.path, "bold"), f"  {count} {noun}, nothing was run\n")
+    )
+    gutter = max((len(str(problem.line)) for problem in error.problems), default=1)
+    for problem in error.problems:
+        if problem.line == 0:
+            console.print(Text(f"    {problem.message}"))
+            continue
+        for line in _excerpt(problem, gutter):
+            console.print(line)
+
+
+def _excerpt(problem: Problem, gutter: int) -> tuple[Text, Text]:
+    """Return the offending line behind its number, and the message behind carets under the place."""
+    blank = " " * gutter
+    text = problem.text.replace("\t", " ")
+    shown = Text.assemble((f"    {problem.line:>{gutter}} │ ", "dim"), text)
+    carets = " " * (problem.column - 1) + "^" * problem.width
+    below = Text.assemble((f"    {blank} │ ", "dim"), (carets, "bold red"), f"  {problem.message}")
+    return shown, below
