@@ -1,27 +1,32 @@
-"""The excess that the edge gates judge: what a cell earned beyond holding the pool at its own exposure."""
+"""What a cell earned beyond the market exposure that it carried: one definition for board and trials register."""
 
-from engine.core.metrics import daily_returns
-from engine.domain.panel import FloatArray, IntArray
-from research.cells import CellResult, day_ends
+import numpy as np
 
-
-def exposure(gross: FloatArray) -> float:
-    """Return g: the mean of gross / equity after fills over all out-of-sample rows, one constant a cell."""
-    return float(gross.mean())
+from engine.domain.errors import InvalidValueError
+from engine.domain.panel import FloatArray
 
 
-def excess_returns(cell: CellResult, pool: CellResult) -> FloatArray:
-    """Return the daily excess: cell - g x pool (RULINGS D2), shape (D,), oldest first.
+def mean_gross(gross: FloatArray) -> float:
+    """Return g: the mean of position value / equity after fills, over all out-of-sample rows."""
+    return float(gross.mean()) if gross.size else np.nan
+
+
+def excess_returns(returns: FloatArray, gross: float, raw_pool: FloatArray) -> FloatArray:
+    """Return the daily excess over the equally weighted pool at the cell's own mean exposure.
+
+    One constant a cell: a book that was half invested must beat half the pool, and one that only chose
+    when to be invested is paid for the choice and for nothing else.
 
     Parameters
     ----------
-    pool
-        The raw_pool_ew row of the same data set, rebalance and simulator.
+    returns, raw_pool
+        Shape (D,), daily returns of the cell and of the `raw_pool_ew` row of the same rebalance and
+        simulator, on the same days.
+    gross
+        `mean_gross` of the cell.
     """
-    own = daily_returns(cell.equity, cell.day_ends)
-    return own - exposure(cell.gross) * daily_returns(pool.equity, pool.day_ends)
-
-
-def day_stamps(timestamps: IntArray) -> IntArray:
-    """Return the stamp of the last row of each day, shape (D,): the days of `excess_returns`."""
-    return timestamps[day_ends(timestamps)]
+    if returns.shape != raw_pool.shape:
+        raise InvalidValueError(
+            f"excess: returns {returns.shape} and those of raw_pool_ew {raw_pool.shape} must match"
+        )
+    return returns - gross * raw_pool
