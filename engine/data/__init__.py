@@ -1,0 +1,1 @@
+"""Where bars come from: packaged samples, imported files, calendars, quality and the sealed hold-out."""

@@ -1,0 +1,77 @@
+"""Which bars a calendar expects. pandas and exchange_calendars are loaded on the first call."""
+
+import numpy as np
+
+from engine.domain.panel import IntArray
+from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+
+
+def sessions(calendar: Calendar, first: str, last: str) -> IntArray:
+    """Return the sessions from `first` to `last` (ISO dates, both included), shape (D,), UTC midnights."""
+    if calendar is Calendar.ALWAYS:
+        days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
+        return days.astype("datetime64[ns]").astype(np.int64)
+    import exchange_calendars
+
+    # Without explicit ends the library knows only the last twenty years.
+    known = exchange_calendars.get_calendar(calendar.value, start=first, end=last)
+    return np.asarray(known.sessions.values.astype("datetime64[ns]").astype(np.int64))
+
+
+def expected_opens(calendar: Calendar, timeframe: Timeframe, first: int, last: int, phase: int) -> IntArray:
+    """Return when bars should open from `first` to `last`, both included, as UTC nanoseconds.
+
+    Parameters
+    ----------
+    first, last
+        UTC nanoseconds.
+    phase
+        Where bars of a calendar that never closes sit on the grid: opening time modulo the bar's length.
+    """
+    step = timeframe.nanoseconds
+    if calendar is Calendar.ALWAYS:
+        start = first + (phase - first) % step
+        return np.arange(start, last + 1, step, dtype=np.int64)
+    first_day, last_day = (str(np.datetime64(stamp, "ns").astype("datetime64[D]")) for stamp in (first, last))
+    if timeframe is Timeframe.DAY_1:
+        days = sessions(calendar, first_day, last_day)
+        return days[(days >= first) & (days <= last)]
+    opens, closes = _session_bounds(calendar, first_day, last_day)
+    bars = [np.arange(open_, close, step, dtype=np.int64) for open_, close in zip(opens, closes, strict=True)]
+    stamps = np.concatenate(bars) if bars else np.empty(0, dtype=np.int64)
+    return stamps[(stamps >= first) & (stamps <= last)]
+
+
+def session_labels(calendar: Calendar, stamps: IntArray, wall_clock: IntArray) -> IntArray:
+    """Return the session of each daily bar as UTC midnight of its date.
+
+    A stamp that is a midnight of its own clock names a date; any other stamp is an instant of the session
+    and takes the date that it has at the exchange.
+
+    Parameters
+    ----------
+    stamps
+        Shape (T,), UTC nanoseconds.
+    wall_clock
+        Shape (T,), the same instants as nanoseconds of the clock that they were written in.
+    """
+    import exchange_calendars
+    import pandas as pd
+
+    zone = exchange_calendars.get_calendar(calendar.value).tz
+    at_exchange = pd.DatetimeIndex(stamps.view("datetime64[ns]"), tz="UTC").tz_convert(zone).tz_localize(None)
+    local = np.asarray(at_exchange.values).astype("datetime64[ns]").astype(np.int64)
+    is_date = wall_clock % NANOSECONDS_PER_DAY == 0
+    chosen = np.where(is_date, wall_clock, local)
+    return np.asarray(chosen - chosen % NANOSECONDS_PER_DAY)
+
+
+def _session_bounds(calendar: Calendar, first: str, last: str) -> tuple[IntArray, IntArray]:
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar(calendar.value, start=first, end=last)
+    opens, closes = (
+        np.asarray(known.schedule[column].values.astype("datetime64[ns]").astype(np.int64))
+        for column in ("open", "close")
+    )
+    return opens, closes

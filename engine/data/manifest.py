@@ -1,0 +1,127 @@
+"""What is known about a data set without reading its bars."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.data.findings import Finding
+from engine.domain.panel import Adjustment, Panel
+from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+
+HOLDOUT_DAYS = 504
+HOLDOUT_SHARE = 5
+"""One row in so many is sealed at most."""
+
+
+class Origin(StrEnum):
+    """Where a data set lives."""
+
+    PACKAGED = "packaged"
+    IMPORTED = "imported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Facts of one data set. All of them are about the whole set, the hold-out included.
+
+    Attributes
+    ----------
+    content_hash
+        Of the whole panel.
+    instruments
+        Symbols, in column order.
+    first, last
+        UTC nanoseconds at which the first and the last bar open.
+    market
+        What `Panel.fields["market"]` is; None where the set has no benchmark of its own, then
+        the market is the equally weighted pool (`raw_pool_ew`).
+    holdout_rows
+        The last rows, which are sealed.
+    warnings
+        The first findings of each kind; `warning_counts` has how many there were in all.
+    """
+
+    name: str
+    origin: Origin
+    source: str
+    content_hash: str
+    rows: int
+    instruments: tuple[str, ...]
+    first: int
+    last: int
+    timeframe: Timeframe
+    calendar: Calendar
+    adjustment: Adjustment
+    has_range: bool
+    market: str | None
+    holdout_rows: int
+    synthetic: bool
+    warnings: tuple[Finding, ...] = ()
+    warning_counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSetInfo:
+    """One line of `engine data list`."""
+
+    name: str
+    origin: Origin
+    description: str
+    timeframe: Timeframe
+    calendar: Calendar
+    instruments: int
+    rows: int
+    first: int
+    last: int
+    synthetic: bool
+    warnings: int
+
+
+def holdout_rows(panel: Panel) -> int:
+    """Return how many last rows are sealed: 504 days' worth of bars or 20% of the rows, the smaller.
+
+    Days are UTC days on which the panel has bars, so that both sessions and round-the-clock trading count
+    alike.
+    """
+    if len(panel) == 0:
+        return 0
+    days = panel.timestamps // NANOSECONDS_PER_DAY
+    last_rows_of_days = panel.day_ends.nonzero()[0]
+    if len(last_rows_of_days) <= HOLDOUT_DAYS:
+        return len(panel) // HOLDOUT_SHARE
+    first_sealed_day = days[last_rows_of_days[-HOLDOUT_DAYS]]
+    return min(int((days >= first_sealed_day).sum()), len(panel) // HOLDOUT_SHARE)
+
+
+def describe(
+    panel: Panel,
+    *,
+    origin: Origin,
+    source: str,
+    market: str | None = None,
+    warnings: tuple[Finding, ...] = (),
+    warning_counts: Mapping[str, int] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Manifest:
+    """Return the manifest of a whole panel."""
+    return Manifest(
+        name=panel.name,
+        origin=origin,
+        source=source,
+        content_hash=panel.content_hash,
+        rows=len(panel),
+        instruments=panel.symbols,
+        first=int(panel.timestamps[0]),
+        last=int(panel.timestamps[-1]),
+        timeframe=panel.timeframe,
+        calendar=panel.calendar,
+        adjustment=panel.adjustment,
+        has_range=panel.has_range,
+        market=market,
+        holdout_rows=holdout_rows(panel),
+        synthetic=panel.synthetic,
+        warnings=warnings,
+        warning_counts=dict(warning_counts or {}),
+        notes=notes,
+    )
