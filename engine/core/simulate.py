@@ -1,0 +1,122 @@
+"""All bars of all accounts, from signals that stand in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.compiled import kernel
+from engine.core.account import FILLS, ORDERS, Accounts
+from engine.core.decide import FULL, SCALED
+from engine.core.market import Market
+from engine.core.records import FILL_FIELDS, ORDER_FIELDS, Recorder
+from engine.core.settings import Costs, Limits, Rules
+from engine.core.step import Plans, advance
+from engine.domain.panel import FloatArray, IntArray
+from engine.domain.portfolio import Invest, Plan
+
+INVEST_CODES = {Invest.SCALED: SCALED, Invest.FULL: FULL}
+
+
+def pack_plans(plans: Sequence[Plan], invests: Sequence[Invest]) -> Plans:
+    """Lay the plans of P accounts behind one another; a plan that many accounts share stands once."""
+    rows: list[IntArray] = []
+    weights: list[FloatArray] = []
+    places: dict[int, int] = {}
+    start = np.zeros(len(plans), dtype=np.int64)
+    stop = np.zeros(len(plans), dtype=np.int64)
+    total = 0
+    for account, plan in enumerate(plans):
+        if id(plan) not in places:
+            places[id(plan)] = total
+            rows.append(plan.rows)
+            weights.append(plan.weights)
+            total += len(plan.rows)
+        start[account] = places[id(plan)]
+        stop[account] = start[account] + len(plan.rows)
+    return Plans(
+        rows=np.concatenate(rows).astype(np.int64),
+        weights=np.ascontiguousarray(np.concatenate(weights), dtype=np.float64),
+        start=start,
+        stop=stop,
+        drift_band=np.array([plan.drift_band for plan in plans], dtype=np.float64),
+        invest=np.array([INVEST_CODES[invest] for invest in invests], dtype=np.int64),
+    )
+
+
+def new_recorder(
+    accounts: int,
+    rows: int,
+    instruments: int,
+    first_row: int,
+    *,
+    curves: bool,
+    counted: Accounts | None = None,
+) -> Recorder:
+    """Return arrays to record into.
+
+    Parameters
+    ----------
+    curves
+        Whether to keep curves and decided weights.
+    counted
+        Accounts after an equal run without records: they say how many fills and orders will come.
+    """
+    fills = np.zeros(accounts, dtype=np.int64) if counted is None else counted.counts[:, FILLS]
+    orders = np.zeros(accounts, dtype=np.int64) if counted is None else counted.counts[:, ORDERS]
+    shape = (accounts, rows) if curves else (0, 0)
+    deep = (accounts, rows, instruments) if curves else (0, 0, 0)
+    return Recorder(
+        fills=np.zeros((int(fills.sum()), len(FILL_FIELDS)), dtype=np.int64),
+        orders=np.zeros((int(orders.sum()), len(ORDER_FIELDS)), dtype=np.int64),
+        fill_start=np.concatenate(([0], np.cumsum(fills))).astype(np.int64),
+        order_start=np.concatenate(([0], np.cumsum(orders))).astype(np.int64),
+        equity=np.zeros(shape),
+        gross=np.zeros(shape),
+        turnover=np.zeros(shape),
+        decided=np.full(deep, np.nan),
+        first_row=first_row,
+    )
+
+
+@kernel
+def simulate(
+    first: int,
+    last: int,
+    row: int,
+    stop: int,
+    signals: FloatArray,
+    has_signals: bool,
+    signal_of: IntArray,
+    market: Market,
+    plans: Plans,
+    costs: Costs,
+    rules: Rules,
+    limits: Limits,
+    accounts: Accounts,
+    recorder: Recorder,
+) -> None:
+    """Walk accounts `first` to `last` over rows `row` to `stop`.
+
+    Parameters
+    ----------
+    signals
+        Shape (S, stop - row, N), or (1, 1, N) where `has_signals` is false: the signals that hold throughout.
+    signal_of
+        Shape (P,): which of the S signals an account follows.
+    """
+    for account in range(first, last):
+        advance(
+            account,
+            row,
+            stop,
+            row,
+            signals[signal_of[account]],
+            has_signals,
+            market,
+            plans,
+            costs,
+            rules,
+            limits,
+            accounts,
+            recorder,
+        )
