@@ -1,0 +1,37 @@
+"""Worker processes answer as this process does."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from engine.allocation.allocator import Engine, Profile
+from engine.allocation.facts import AllocationTask
+from engine.allocation.solve import solve_many
+from engine.processes import worker_processes
+
+
+def test_workers_give_the_weights_that_this_process_gives(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    tasks = [
+        AllocationTask(engine=Engine.RISKFOLIO, profile=profile, returns=generator.normal(0, 0.01, (60, 4)))
+        for profile in (Profile.MIN_VARIANCE, Profile.HRP, Profile.MEAN_CVAR)
+    ]
+
+    here = solve_many(tasks, facts=tmp_path / "here", n_workers=0)
+    there = solve_many(tasks, facts=tmp_path / "there", n_workers=1)
+
+    for one, other in zip(here, there, strict=True):
+        assert one.weights is not None
+        assert other.weights is not None
+        assert one.weights.tolist() == other.weights.tolist()
+
+
+def test_a_worker_has_one_thread_and_this_process_keeps_its_own_setting() -> None:
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+
+    with worker_processes(1) as pool:
+        inside = pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result()
+
+    assert inside == "1"
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
