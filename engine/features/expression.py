@@ -1,0 +1,270 @@
+"""Expressions: frozen graphs of causal operators, equal graphs being one object.
+
+Nothing here computes prices; `program` compiles a graph and `evaluate` runs it.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Never, Self
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from engine.domain.errors import InvalidValueError
+from engine.domain.identity import content_hash
+from engine.features.opcodes import Op
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from engine.domain.panel import FloatArray, Panel
+
+Parameter = int | float | str
+WindowFunction = Callable[..., float]
+
+_INFIX = {
+    Op.ADD: "+",
+    Op.SUBTRACT: "-",
+    Op.MULTIPLY: "*",
+    Op.DIVIDE: "/",
+    Op.GREATER: ">",
+    Op.GREATER_EQUAL: ">=",
+    Op.AND: "&",
+    Op.OR: "|",
+}
+_RECURSIVE_SPANS = 24
+"""A recursive operator needs 24 spans of history: what came before then weighs less than 1e-20."""
+
+
+class Drawing(str):
+    """Text of several lines that a notebook or a prompt shows as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expression:
+    """One value per instrument and bar, as a graph of operators.
+
+    Made by the functions of `operators` and by `+ - * / < <= > >= & | ~`. Two expressions with the same graph
+    are the same object, so `==` asks for identity; `operators.equal` compares values.
+
+    Attributes
+    ----------
+    inputs, parameters
+        Of the outermost operator.
+    warmup
+        Number of earlier bars that a value depends on: a window of 20 bars has 19.
+    function
+        The Python function of a `window_function`, else None. Its identity stands in `parameters`.
+    """
+
+    op: Op
+    inputs: tuple["Expression", ...]
+    parameters: tuple[Parameter, ...]
+    warmup: int
+    function: WindowFunction | None = None
+
+    # numpy would otherwise take `array * expression` apart, element by element.
+    __array_ufunc__ = None
+
+    @property
+    def name(self) -> str:
+        """Name of the outermost operator."""
+        return self.op.name.lower()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the graph, 64 hex digits, the same in every process."""
+        return content_hash([self.name, list(self.parameters), [node.hash for node in self.inputs]])
+
+    def equals(self, other: "Expression") -> bool:
+        """Whether both are the same graph."""
+        return self.hash == other.hash
+
+    def on(self, panel: "Panel") -> "pd.DataFrame":
+        """Compute the expression on a panel.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column an instrument. The index is the time at which each bar *opened* (UTC); the values are known
+            when it closes.
+        """
+        import pandas as pd
+
+        from engine.features.evaluate import evaluate
+
+        opened = pd.to_datetime(panel.timestamps, unit="ns", utc=True).rename("bar open (UTC)")
+        return pd.DataFrame(evaluate([self], panel)[0], index=opened, columns=list(panel.symbols))
+
+    def draw(self) -> Drawing:
+        """Return the graph as a tree of text, outermost operator first."""
+        lines: list[str] = []
+
+        def visit(node: "Expression", lead: str, tail: str) -> None:
+            lines.append(lead + node._label())
+            for index, child in enumerate(node.inputs):
+                last = index == len(node.inputs) - 1
+                visit(child, tail + ("└── " if last else "├── "), tail + ("    " if last else "│   "))
+
+        visit(self, "", "")
+        return Drawing("\n".join(lines))
+
+    def _label(self) -> str:
+        if self.op is Op.FIELD:
+            return str(self.parameters[0])
+        if self.op is Op.CONSTANT:
+            return f"{self.parameters[0]:g}"
+        if self.op in _INFIX:
+            return _INFIX[self.op]
+        if self.op is Op.WINDOW_FUNCTION:
+            return f"{self.parameters[1]}({self.parameters[0]})"
+        return self.name + (f"({', '.join(map(str, self.parameters))})" if self.parameters else "")
+
+    def __repr__(self) -> str:
+        if not self.inputs:
+            return self._label()
+        if self.op in _INFIX:
+            return f"({self.inputs[0]!r} {_INFIX[self.op]} {self.inputs[1]!r})"
+        name, parameters = self.name, self.parameters
+        if self.op is Op.WINDOW_FUNCTION:
+            name, parameters = str(parameters[1]), parameters[:1]
+        return f"{name}({', '.join([repr(node) for node in self.inputs] + [str(p) for p in parameters])})"
+
+    def __reduce__(self) -> tuple[Callable[..., "Expression"], tuple[object, ...]]:
+        return node, (self.op, self.inputs, self.parameters, self.function)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __bool__(self) -> Never:
+        raise InvalidValueError(
+            f"{self!r} is a series, neither true nor false: combine conditions with & | ~ instead of "
+            "and, or, not, write a < b < c as (a < b) & (b < c), and choose with where(condition, x, y)"
+        )
+
+    def __add__(self, other: "Expression | float") -> "Expression":
+        return node(Op.ADD, (self, operand(other)))
+
+    def __radd__(self, other: float) -> "Expression":
+        return node(Op.ADD, (operand(other), self))
+
+    def __sub__(self, other: "Expression | float") -> "Expression":
+        return node(Op.SUBTRACT, (self, operand(other)))
+
+    def __rsub__(self, other: float) -> "Expression":
+        return node(Op.SUBTRACT, (operand(other), self))
+
+    def __mul__(self, other: "Expression | float") -> "Expression":
+        return node(Op.MULTIPLY, (self, operand(other)))
+
+    def __rmul__(self, other: float) -> "Expression":
+        return node(Op.MULTIPLY, (operand(other), self))
+
+    def __truediv__(self, other: "Expression | float") -> "Expression":
+        return node(Op.DIVIDE, (self, operand(other)))
+
+    def __rtruediv__(self, other: float) -> "Expression":
+        return node(Op.DIVIDE, (operand(other), self))
+
+    def __neg__(self) -> "Expression":
+        return node(Op.NEGATE, (self,))
+
+    def __abs__(self) -> "Expression":
+        return node(Op.ABSOLUTE, (self,))
+
+    def __gt__(self, other: "Expression | float") -> "Expression":
+        return node(Op.GREATER, (self, operand(other)))
+
+    def __ge__(self, other: "Expression | float") -> "Expression":
+        return node(Op.GREATER_EQUAL, (self, operand(other)))
+
+    def __lt__(self, other: "Expression | float") -> "Expression":
+        return node(Op.GREATER, (operand(other), self))
+
+    def __le__(self, other: "Expression | float") -> "Expression":
+        return node(Op.GREATER_EQUAL, (operand(other), self))
+
+    def __and__(self, other: "Expression | float") -> "Expression":
+        return node(Op.AND, (self, operand(other)))
+
+    def __rand__(self, other: float) -> "Expression":
+        return node(Op.AND, (operand(other), self))
+
+    def __or__(self, other: "Expression | float") -> "Expression":
+        return node(Op.OR, (self, operand(other)))
+
+    def __ror__(self, other: float) -> "Expression":
+        return node(Op.OR, (operand(other), self))
+
+    def __invert__(self) -> "Expression":
+        return node(Op.NOT, (self,))
+
+
+_known: WeakValueDictionary[object, Expression] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def node(
+    op: Op,
+    inputs: tuple[Expression, ...] = (),
+    parameters: tuple[Parameter, ...] = (),
+    function: WindowFunction | None = None,
+) -> Expression:
+    """Return the one expression with this outermost operator; `operators` has the public constructors."""
+    key = (op, inputs, parameters, function)
+    with _lock:
+        known = _known.get(key)
+        if known is None:
+            behind = max([child.warmup for child in inputs], default=0)
+            known = Expression(op, inputs, parameters, behind + _own_warmup(op, parameters), function)
+            _known[key] = known
+    return known
+
+
+def _own_warmup(op: Op, parameters: tuple[Parameter, ...]) -> int:
+    """Bars before the present one that an operator itself looks at."""
+    if op in (Op.FIELD, Op.OF) or not parameters or not isinstance(parameters[0], int):
+        return 0
+    length = parameters[0]
+    match op:
+        case Op.LAG:
+            return length
+        case Op.EMA:
+            return _RECURSIVE_SPANS * length
+        case Op.WILDER:
+            # Wilder's 1/n is the weight of an exponential average of span 2n - 1.
+            return _RECURSIVE_SPANS * (2 * length - 1)
+        case Op.TOP_K:
+            return 0
+        case _:
+            return length - 1
+
+
+def operand(value: object) -> Expression:
+    """Return `value` as an expression: numbers become constants.
+
+    Raises
+    ------
+    InvalidValueError
+        For anything that is neither an expression nor a number.
+    """
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise InvalidValueError(
+            f"an expression combines with expressions and numbers, not with {type(value).__name__} {value!r}"
+        )
+    number = float(value)
+    # One NaN object and one zero, so that equal constants are one node.
+    return node(Op.CONSTANT, (), (math.nan if number != number else number + 0.0,))

@@ -1,0 +1,62 @@
+"""Every kind of node that an expression graph can have: one number each, which compiled code switches on."""
+
+from enum import IntEnum
+
+
+class Op(IntEnum):
+    """What a node does. Numbers may change between versions; hashes use the names."""
+
+    FIELD = 0
+    CONSTANT = 1
+    COPY = 2
+    OF = 3
+    WINDOW_FUNCTION = 4
+
+    NEGATE = 10
+    ABSOLUTE = 11
+    LOG = 12
+    EXP = 13
+    SQRT = 14
+    SIGN = 15
+    NOT = 16
+
+    ADD = 20
+    SUBTRACT = 21
+    MULTIPLY = 22
+    DIVIDE = 23
+    MINIMUM = 24
+    MAXIMUM = 25
+    GREATER = 26
+    GREATER_EQUAL = 27
+    EQUAL = 28
+    AND = 29
+    OR = 30
+    WHERE = 31
+
+    LAG = 40
+    ROLLING_SUM = 41
+    ROLLING_MEAN = 42
+    ROLLING_STD = 43
+    ROLLING_MIN = 44
+    ROLLING_MAX = 45
+    ROLLING_QUANTILE = 46
+    ROLLING_RANK = 47
+    ROLLING_CORR = 48
+    ROLLING_BETA = 49
+
+    EMA = 60
+    WILDER = 61
+    LATCH = 62
+    BARS_SINCE = 63
+
+    CROSS_RANK = 70
+    CROSS_ZSCORE = 71
+    CROSS_DEMEAN = 72
+    TOP_K = 73
+
+
+LEAVES = frozenset({Op.FIELD, Op.WINDOW_FUNCTION})
+"""Nodes whose values come in from outside the compiled interpreter."""
+
+TRUTHS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
+"""Nodes whose values are 1, 0 or NaN."""
