@@ -205,19 +205,27 @@ def stress_delta(returns: FloatArray, reference: FloatArray) -> float:
     return float(excess[stressed].mean()) - float(excess[~stressed].mean())
 
 
-def temporal_fragility(returns: FloatArray) -> float:
-    """Return standard deviation / mean of the Sharpe ratios of non-overlapping blocks of 252 days.
+def block_sharpes(returns: FloatArray) -> FloatArray:
+    """Return the Sharpe ratios of non-overlapping blocks of 252 days, shape (B,).
 
-    Blocks count from the first day; a block without variance has a Sharpe ratio of 0. NaN below 5 blocks,
-    infinite if the mean is not positive.
+    Blocks count from the first day, a last one that is not whole is left out; a block without variance has
+    a Sharpe ratio of 0.
     """
     n_blocks = returns.size // FRAGILITY_BLOCK_DAYS
-    if n_blocks < MINIMUM_FRAGILITY_BLOCKS:
-        return math.nan
     blocks = returns[: n_blocks * FRAGILITY_BLOCK_DAYS].reshape(n_blocks, FRAGILITY_BLOCK_DAYS)
-    ratios = np.array(
+    return np.array(
         [sharpe(block, FRAGILITY_BLOCK_DAYS) if _has_variance(block) else 0.0 for block in blocks]
     )
+
+
+def temporal_fragility(returns: FloatArray) -> float:
+    """Return standard deviation / mean of `block_sharpes`.
+
+    NaN below 5 blocks, infinite if the mean is not positive.
+    """
+    ratios = block_sharpes(returns)
+    if ratios.size < MINIMUM_FRAGILITY_BLOCKS:
+        return math.nan
     mean = float(ratios.mean())
     return float(ratios.std(ddof=1)) / mean if mean > 0 else math.inf
 
