@@ -26,18 +26,20 @@ def expected_opens(calendar: Calendar, timeframe: Timeframe, first: int, last: i
     first, last
         UTC nanoseconds.
     phase
-        Where bars of a calendar that never closes sit on the grid: opening time modulo the bar's length.
+        Where intraday bars sit on the grid: opening time modulo the bar's length, in nanoseconds.
     """
     step = timeframe.nanoseconds
     if calendar is Calendar.ALWAYS:
         start = first + (phase - first) % step
-        return np.arange(start, last + 1, step, dtype=np.int64)
+        return _grid(start, last + 1, step)
     first_day, last_day = (str(np.datetime64(stamp, "ns").astype("datetime64[D]")) for stamp in (first, last))
     if timeframe is Timeframe.DAY_1:
         days = sessions(calendar, first_day, last_day)
         return days[(days >= first) & (days <= last)]
     opens, closes = _session_bounds(calendar, first_day, last_day)
-    bars = [np.arange(open_, close, step, dtype=np.int64) for open_, close in zip(opens, closes, strict=True)]
+    # The first bar of a session holds its open, which hourly bars on full hours begin half an hour before.
+    starts = opens - (opens - phase) % step
+    bars = [_grid(int(start), int(close), step) for start, close in zip(starts, closes, strict=True)]
     stamps = np.concatenate(bars) if bars else np.empty(0, dtype=np.int64)
     return stamps[(stamps >= first) & (stamps <= last)]
 
@@ -64,6 +66,11 @@ def session_labels(calendar: Calendar, stamps: IntArray, wall_clock: IntArray) -
     is_date = wall_clock % NANOSECONDS_PER_DAY == 0
     chosen = np.where(is_date, wall_clock, local)
     return np.asarray(chosen - chosen % NANOSECONDS_PER_DAY)
+
+
+def _grid(start: int, stop: int, step: int) -> IntArray:
+    # np.arange counts its values in floating point, where nanoseconds of today lose their last digits.
+    return start + step * np.arange(max(0, -(-(stop - start) // step)), dtype=np.int64)
 
 
 def _session_bounds(calendar: Calendar, first: str, last: str) -> tuple[IntArray, IntArray]:

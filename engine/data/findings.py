@@ -5,6 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+
 
 class Kind(StrEnum):
     """One kind of defect. Errors refuse an import; warnings are stored with the data set."""
@@ -104,3 +109,8 @@ def capped(findings: Sequence[Finding], limit: int) -> tuple[Finding, ...]:
     for kind in Kind:
         kept += [finding for finding in findings if finding.kind is kind][:limit]
     return tuple(kept)
+
+
+def positions(mask: BoolArray) -> list[int]:
+    """Return where a mask is True."""
+    return [int(position) for position in np.flatnonzero(mask)]
