@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import inlined_kernel, kernel
+from engine.compiled import inlined_kernel
 from engine.core.account import (
     BASE,
     BUSY,
@@ -442,7 +442,7 @@ def skip_quiet(
     return row
 
 
-@kernel
+@inlined_kernel
 def advance(
     account: int,
     row: int,

@@ -1,0 +1,262 @@
+"""Bars to booked fills, for many accounts at once: features, signals, targets, core."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from engine.core.account import (
+    DAYS,
+    EQUITY,
+    EXITS,
+    FEES,
+    FILLS,
+    HALTS,
+    MAX_DRAWDOWN,
+    ORDERS,
+    REASONS,
+    RETURN_SQUARES,
+    RETURN_SUM,
+    TRADES,
+    TURNOVER,
+    Accounts,
+    new_accounts,
+)
+from engine.core.market import market_of
+from engine.core.records import Recorder
+from engine.core.settings import Costs, Limits, Rules
+from engine.core.simulate import new_recorder, pack_plans
+from engine.domain.errors import InvalidValueError
+from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.portfolio import Invest, Plan
+from engine.features.expression import Expression
+from engine.pipeline.walk import deal, walk_chunks
+
+
+class Detail(Enum):
+    """How much of a run is kept. The memory of `METRICS` does not grow with the number of bars or columns."""
+
+    METRICS = "metrics"
+    CURVES = "curves"
+    RECORDS = "records"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Column:
+    """One account of a run.
+
+    Attributes
+    ----------
+    root
+        The signal; None is 1 on every bar.
+    """
+
+    plan: Plan
+    root: Expression | None = None
+    invest: Invest = Invest.SCALED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """What all accounts of a run share.
+
+    Attributes
+    ----------
+    cash
+        At the start, in quote currency.
+    start_row, stop_row
+        Accounts live on rows `start_row` to `stop_row` (not including it; None: the end). Signals are always
+        evaluated from row 0, the origin.
+    """
+
+    costs: Costs = field(default_factory=Costs)
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    cash: float = 100_000.0
+    start_row: int = 0
+    stop_row: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cash > 0:
+            raise InvalidValueError(f"cash must be above 0, was {self.cash}")
+        for name, value in (("halt_bars", self.limits.halt_bars), ("stale_bars", self.rules.stale_bars)):
+            if value < 1:
+                raise InvalidValueError(f"{name} must be at least 1, was {value}")
+        for name, value in (("lot_size", self.rules.lot_size), ("tick_size", self.rules.tick_size)):
+            if not value > 0:
+                raise InvalidValueError(f"{name} must be above 0, was {value}")
+        if not 0 <= self.rules.cash_buffer < 1:
+            raise InvalidValueError(f"cash_buffer must be from 0 to below 1, was {self.rules.cash_buffer}")
+        for name, value in self.costs._asdict().items():
+            if not value >= 0:
+                raise InvalidValueError(f"{name} must be at least 0, was {value}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What P accounts did.
+
+    Attributes
+    ----------
+    final_equity, total_return, max_drawdown, turnover, fees
+        Shape (P,). Drawdown as a share of the peak, at least 0; turnover is the sum over all bars, one-way.
+    sharpe
+        Shape (P,), of daily returns, annualised by the calendar; NaN without variance.
+    fills, orders, trades, halts, exits
+        Shape (P,). Trades: round trips opened and closed by a signal or a re-base.
+    reason_counts
+        Shape (P, number of reasons).
+    equity, gross, row_turnover, decided
+        With `CURVES`: shapes (P, rows), and (P, rows, N) for the weights decided after limits (NaN: none).
+    fill_records, order_records
+        With `RECORDS`: one array an account, columns as `engine.core.records` names them.
+    """
+
+    rows: tuple[int, int]
+    final_equity: FloatArray
+    total_return: FloatArray
+    max_drawdown: FloatArray
+    sharpe: FloatArray
+    turnover: FloatArray
+    fees: FloatArray
+    fills: IntArray
+    orders: IntArray
+    trades: IntArray
+    halts: IntArray
+    exits: IntArray
+    reason_counts: IntArray
+    equity: FloatArray
+    gross: FloatArray
+    row_turnover: FloatArray
+    decided: FloatArray
+    fill_records: tuple[IntArray, ...]
+    order_records: tuple[IntArray, ...]
+
+
+def run_all(
+    panel: Panel,
+    columns: Sequence[Column],
+    settings: Settings,
+    *,
+    detail: Detail = Detail.METRICS,
+    threads: int = 1,
+) -> Outcome:
+    """Run every column over the panel.
+
+    Columns are independent of one another, so neither their order nor `threads` changes a bit of the result.
+
+    Parameters
+    ----------
+    threads
+        Columns are dealt to this many threads.
+
+    Raises
+    ------
+    InvalidValueError
+        For rows or plans that do not fit the panel.
+    """
+    start = settings.start_row
+    stop = len(panel) if settings.stop_row is None else settings.stop_row
+    if not columns:
+        raise InvalidValueError("a run needs at least one column")
+    if not 0 <= start < stop <= len(panel):
+        raise InvalidValueError(f"rows {start} to {stop} do not fit a panel of {len(panel)} rows")
+    instruments = len(panel.instruments)
+    for place, column in enumerate(columns):
+        if column.plan.weights.shape[1] != instruments:
+            raise InvalidValueError(
+                f"column {place}: plan has {column.plan.weights.shape[1]} instruments, the panel {instruments}"
+            )
+        if column.plan.rows[0] < start:
+            raise InvalidValueError(
+                f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {start}"
+            )
+    order = sorted(range(len(columns)), key=lambda p: _root_hash(columns[p]))
+    ordered = [columns[p] for p in order]
+    plans = pack_plans([c.plan for c in ordered], [c.invest for c in ordered])
+    market = market_of(panel, settings.rules)
+    chunks = deal(panel, [c.root for c in ordered], threads)
+    costs = Costs(*map(float, settings.costs))
+
+    def run(recorder: Recorder) -> Accounts:
+        accounts = new_accounts(len(ordered), instruments, settings.cash)
+        walk_chunks(
+            chunks,
+            start,
+            stop,
+            market,
+            plans,
+            costs,
+            settings.rules,
+            settings.limits,
+            accounts,
+            recorder,
+            threads,
+        )
+        return accounts
+
+    recorder = new_recorder(len(ordered), stop - start, instruments, start, curves=detail is Detail.CURVES)
+    accounts = run(recorder)
+    if detail is Detail.RECORDS:
+        # The first run said how many records there are.
+        recorder = new_recorder(
+            len(ordered), stop - start, instruments, start, curves=True, counted=accounts
+        )
+        accounts = run(recorder)
+    return _outcome(panel, settings.cash, (start, stop), accounts, recorder, np.argsort(order), detail)
+
+
+def _root_hash(column: Column) -> str:
+    """Return the key by which columns stand: those that share a signal together, it is evaluated once a block."""
+    return "" if column.root is None else column.root.hash
+
+
+def _sharpe(accounts: Accounts, days_per_year: int) -> FloatArray:
+    days = accounts.counts[:, DAYS].astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = accounts.values[:, RETURN_SUM] / days
+        variance = (accounts.values[:, RETURN_SQUARES] - days * mean**2) / (days - 1.0)
+        return np.where(variance > 0.0, mean / np.sqrt(variance) * np.sqrt(days_per_year), np.nan)
+
+
+def _outcome(
+    panel: Panel,
+    cash: float,
+    rows: tuple[int, int],
+    accounts: Accounts,
+    recorder: Recorder,
+    place: IntArray,
+    detail: Detail,
+) -> Outcome:
+    """Put the columns back into the order in which they came."""
+    values = accounts.values[place]
+    counts = accounts.counts[place]
+    kept = recorder.equity.shape[0] > 0
+
+    def split(records: IntArray, starts: IntArray) -> tuple[IntArray, ...]:
+        if detail is not Detail.RECORDS:
+            return ()
+        return tuple(records[starts[p] : starts[p + 1]] for p in place)
+
+    return Outcome(
+        rows=rows,
+        final_equity=values[:, EQUITY],
+        total_return=values[:, EQUITY] / cash - 1.0,
+        max_drawdown=values[:, MAX_DRAWDOWN],
+        sharpe=_sharpe(accounts, panel.calendar.days_per_year)[place],
+        turnover=values[:, TURNOVER],
+        fees=values[:, FEES],
+        fills=counts[:, FILLS],
+        orders=counts[:, ORDERS],
+        trades=counts[:, TRADES],
+        halts=counts[:, HALTS],
+        exits=counts[:, EXITS],
+        reason_counts=counts[:, REASONS:],
+        equity=recorder.equity[place] if kept else recorder.equity,
+        gross=recorder.gross[place] if kept else recorder.gross,
+        row_turnover=recorder.turnover[place] if kept else recorder.turnover,
+        decided=recorder.decided[place] if kept else recorder.decided,
+        fill_records=split(recorder.fills, recorder.fill_start),
+        order_records=split(recorder.orders, recorder.order_start),
+    )
