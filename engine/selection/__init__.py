@@ -1,0 +1,1 @@
+"""Which instruments enter a window, judged on its training rows only."""
