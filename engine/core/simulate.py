@@ -1,4 +1,4 @@
-"""All bars of all accounts, from signals that stand in memory."""
+"""All bars of all accounts from signals that stand in memory, and one bar of one account."""
 
 from collections.abc import Sequence
 
@@ -120,3 +120,30 @@ def simulate(
             accounts,
             recorder,
         )
+
+
+@kernel
+def step(
+    account: int,
+    bar: int,
+    signals: FloatArray,
+    market: Market,
+    plans: Plans,
+    costs: Costs,
+    rules: Rules,
+    limits: Limits,
+    accounts: Accounts,
+    recorder: Recorder,
+) -> None:
+    """Walk one account over one bar.
+
+    Parameters
+    ----------
+    bar
+        Its number, counted from the origin.
+    signals
+        Shape (1, N).
+    market
+        Of that bar alone.
+    """
+    advance(account, 0, 1, bar, signals, True, market, plans, costs, rules, limits, accounts, recorder)
