@@ -1,0 +1,95 @@
+"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3]`: measure, print a table, write JSON."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import peer
+from benchmarks.checks import check
+from benchmarks.measure import extra_memory_mb, measure_pairs, start_seconds
+from benchmarks.workloads import WORKLOADS
+
+PAIRS = {"W1": 9, "W2": 3, "W3": 9}
+TITLES = {
+    "W1": "1,000,000 minutes, one instrument, SMA(20) over SMA(100), next open",
+    "W2": "1,000 SMA pairs x 10,000 hours",
+    "W3": "64 weight sets x 500 instruments x 2,520 days, new weights every 21, shared cash",
+}
+
+
+def measure(name: str, pairs: int | None) -> dict[str, Any]:
+    """Return everything that is known about one workload after it was measured."""
+    workload = WORKLOADS[name]()
+    engines = peer.available_engines()
+    times = measure_pairs(workload, engines, pairs or PAIRS[name])
+    peers = {}
+    for engine in engines:
+        peer.use_engine(engine)
+        agreement = check(workload)
+        peers[engine] = asdict(times[engine]) | {
+            "extra_memory_mb": extra_memory_mb(name, engine),
+            "equity_check": asdict(agreement) | {"agrees": agreement.agrees},
+        }
+    timed = workload.run()
+    return {
+        "gauntlet": {"cpu_s": times["gauntlet"].cpu_s, "wall_s": times["gauntlet"].wall_s},
+        "extra_memory_mb": extra_memory_mb(name, "gauntlet"),
+        "peers": peers,
+        "equity_check": all(peers[engine]["equity_check"]["agrees"] for engine in engines),
+        "final_equity_with_limits": float(timed.final_equity.sum()),
+        "fills_with_limits": int(timed.fills.sum()),
+    }
+
+
+def show(name: str, result: dict[str, Any]) -> None:
+    """Print one workload."""
+    print(f"\n{name}  {TITLES[name]}")
+    print(
+        f"    {'engine':<16}{'CPU s':>10}{'wall s':>10}{'ratio':>9}{'no metrics':>12}{'+MB':>9}  same equity?"
+    )
+    ours = result["gauntlet"]
+    print(
+        f"    {'gauntlet':<16}{ours['cpu_s']:>10.4f}{ours['wall_s']:>10.4f}{'':>9}{'':>12}"
+        f"{result['extra_memory_mb']:>9.1f}  limits on: {result['fills_with_limits']:,} fills, "
+        f"{result['final_equity_with_limits']:,.2f} in all"
+    )
+    for engine, theirs in result["peers"].items():
+        agreement = theirs["equity_check"]
+        print(
+            f"    {engine:<16}{theirs['cpu_s']:>10.4f}{theirs['wall_s']:>10.4f}{theirs['cpu_ratio']:>8.1f}x"
+            f"{theirs['cpu_ratio_simulation']:>11.1f}x{theirs['extra_memory_mb']:>9.1f}  "
+            f"{'yes' if agreement['agrees'] else 'NO'}: limits off, {agreement['accounts']:,} accounts, "
+            f"largest difference {agreement['relative_difference']:.1e}"
+        )
+
+
+def main() -> int:
+    """Measure what was asked for; 1 where an engine disagrees about the money."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("workloads", nargs="*", help="W1, W2, W3; all where none is named")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--pairs", type=int, help="interleaved pairs a workload")
+    asked = parser.parse_args()
+    results: dict[str, Any] = {}
+    for name in asked.workloads or WORKLOADS:
+        results[name] = measure(name, asked.pairs)
+        show(name, results[name])
+    results["start"] = start_seconds()
+    print(
+        "\nstart   first result {cold_s:.2f} s without compiled kernels, {warm_s:.2f} s with them; "
+        "engine --help {help_s:.2f} s".format(**results["start"])
+    )
+    print(
+        "\nCPU seconds of the process, medians. Ratio: median over interleaved pairs, all our limits on.\n"
+        "No metrics: without the peer's return, Sharpe and drawdown. In W3 the peer runs set by set."
+    )
+    if asked.json:
+        asked.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
+    return 0 if all(results[name]["equity_check"] for name in results if name != "start") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
