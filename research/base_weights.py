@@ -1,0 +1,110 @@
+"""Base weights of every window, from its training rows: questions to the allocators and their answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.allocation.allocator import Engine, Profile
+from engine.allocation.facts import AllocationTask
+from engine.allocation.solve import Solution, solve_many
+from engine.domain.panel import FloatArray, Panel
+from engine.schedule.windows import Window
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Allocation:
+    """Where base weights come from: which instruments, which library, what it is asked for."""
+
+    selection: str
+    engine: str
+    profile: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BaseWeights:
+    """The weights of all windows of one allocation.
+
+    Attributes
+    ----------
+    weights
+        Shape (K, N); a row of zeros is cash.
+    problem
+        Why the solver gave none for a window; empty when all are there. Other weights never take the place
+        of missing ones.
+    """
+
+    weights: FloatArray
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Question:
+    """An allocation on one data set.
+
+    Attributes
+    ----------
+    masks
+        Shape (K, N), the instruments selected in each window.
+    """
+
+    allocation: Allocation
+    panel: Panel
+    windows: tuple[Window, ...]
+    masks: BoolArray
+
+
+def training_returns(panel: Panel, window: Window, mask: BoolArray) -> FloatArray:
+    """Return simple returns of the selected instruments over a window's training rows, oldest first."""
+    closes = panel.close[window.train_start : window.train_stop][:, mask]
+    return np.ascontiguousarray(closes[1:] / closes[:-1] - 1.0)
+
+
+def solve(
+    questions: Sequence[Question],
+    *,
+    facts: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[BaseWeights, ...]:
+    """Answer all questions, in their order; what was solved before is read from the facts.
+
+    Parameters
+    ----------
+    progress
+        Called with the number of solves done and of all.
+    """
+    tasks = [_tasks(question) for question in questions]
+    flat = [task for windows in tasks for task in windows.values()]
+    solutions = iter(solve_many(flat, facts=facts, n_workers=workers, progress=progress))
+    answers = []
+    for question, windows in zip(questions, tasks, strict=True):
+        answers.append(_assemble(question, {index: next(solutions) for index in windows}))
+    return tuple(answers)
+
+
+def _tasks(question: Question) -> dict[int, AllocationTask]:
+    return {
+        index: AllocationTask(
+            engine=Engine(question.allocation.engine),
+            profile=Profile(question.allocation.profile),
+            returns=training_returns(question.panel, window, mask),
+        )
+        for index, (window, mask) in enumerate(zip(question.windows, question.masks, strict=True))
+        if mask.any()
+    }
+
+
+def _assemble(question: Question, solutions: Mapping[int, Solution]) -> BaseWeights:
+    weights = np.zeros(question.masks.shape)
+    problem = ""
+    for index, solution in solutions.items():
+        if solution.weights is not None:
+            weights[index, question.masks[index]] = solution.weights
+        elif not problem:
+            problem = f"window {index}: {solution.problem}"
+    return BaseWeights(weights=weights, problem=problem)

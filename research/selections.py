@@ -1,0 +1,212 @@
+"""Which instruments each window may hold, under each selection; chosen once and kept as facts."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.core.metrics import af_dist, cvar_95
+from engine.domain.identity import content_hash
+from engine.domain.panel import FloatArray, Panel
+from engine.processes import worker_processes
+from engine.schedule.windows import Window
+from engine.selection.log_mps import LogMps, TailMeasures, select_log_mps
+from engine.selection.universe import Eligibility, Selected, Selection, select_all
+from research.cell_store import read_arrays, write_arrays
+from research.sources import library_versions, sources_hash
+
+BoolArray = npt.NDArray[np.bool_]
+
+# Windows that one worker chooses for at a time.
+_CHUNK = 40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """The instruments of K windows under one selection.
+
+    Attributes
+    ----------
+    selected, eligible
+        Shape (K, N).
+    fallback
+        Shape (K,): too few were chosen, so all eligible ones stand.
+    zeroed
+        For each window, the parts of the score that had no data and got weight 0, joined by `;`.
+    """
+
+    selected: BoolArray
+    eligible: BoolArray
+    fallback: BoolArray
+    zeroed: npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """What is chosen from.
+
+    Attributes
+    ----------
+    floor
+        Fewer instruments are no universe: all eligible ones are taken.
+    seed
+        Of the bootstrap, which is drawn anew for each window from the seed and the window's index.
+    """
+
+    panel: Panel
+    windows: tuple[Window, ...]
+    selection: Selection
+    floor: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Chunk:
+    """A part of a request, with all that a worker needs."""
+
+    key: str
+    windows: tuple[Window, ...]
+    closes: tuple[FloatArray, ...]
+    traded_values: tuple[FloatArray | None, ...]
+    selection: Selection
+    floor: int
+    seed: int
+    days_per_year: int
+
+
+def choose(
+    requests: Sequence[Request],
+    *,
+    facts: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Choice, ...]:
+    """Choose the instruments of every window from its training rows, in worker processes.
+
+    Parameters
+    ----------
+    facts
+        Folder of what was chosen before.
+    workers
+        Processes; 0 chooses in this one. Taking all eligible ones is always done in this one.
+    progress
+        Called with the number of chunks of windows done, and of all.
+    """
+    chunks = [_chunks(request) for request in requests]
+    done: dict[str, Choice] = {}
+    missing = []
+    for chunk in (chunk for parts in chunks for chunk in parts):
+        stored = _read(facts, chunk.key)
+        if stored is not None:
+            done[chunk.key] = stored
+        elif chunk.selection is Selection.ALL or workers == 0:
+            done[chunk.key] = _choose(chunk, facts)
+        else:
+            missing.append(chunk)
+    total = len(done) + len(missing)
+    if missing:
+        with worker_processes(workers) as pool:
+            running = {pool.submit(_choose, chunk, facts): chunk.key for chunk in missing}
+            for future in as_completed(running):
+                done[running[future]] = future.result()
+                if progress is not None:
+                    progress(len(done), total)
+    return tuple(_joined([done[chunk.key] for chunk in parts]) for parts in chunks)
+
+
+def _chunks(request: Request) -> list[_Chunk]:
+    panel = request.panel
+    code = sources_hash(["engine/selection"]), library_versions()
+    chunks = []
+    for first in range(0, len(request.windows), _CHUNK):
+        windows = request.windows[first : first + _CHUNK]
+        rows = [slice(window.train_start, window.train_stop) for window in windows]
+        closes = tuple(panel.close[part] for part in rows)
+        # Where there is no volume at all, liquidity has no data; a hole in it is the selection's to judge.
+        values = tuple(panel.close[part] * panel.volume[part] if panel.has_volume else None for part in rows)
+        key = content_hash(
+            {
+                "kind": "selection/1",
+                "code": code,
+                "windows": windows,
+                "closes": closes,
+                "traded_values": values,
+                "selection": request.selection,
+                "floor": request.floor,
+                "seed": request.seed,
+                "days_per_year": panel.calendar.days_per_year,
+            }
+        )
+        chunks.append(
+            _Chunk(
+                key=key,
+                windows=windows,
+                closes=closes,
+                traded_values=values,
+                selection=request.selection,
+                floor=request.floor,
+                seed=request.seed,
+                days_per_year=panel.calendar.days_per_year,
+            )
+        )
+    return chunks
+
+
+def _choose(chunk: _Chunk, facts: Path) -> Choice:
+    """Choose and keep; runs in a worker, so that a killed parent loses nothing."""
+    found = [
+        _select(chunk, window, closes, value)
+        for window, closes, value in zip(chunk.windows, chunk.closes, chunk.traded_values, strict=True)
+    ]
+    choice = Choice(
+        selected=np.array([window.mask for window in found]),
+        eligible=np.array([window.eligible for window in found]),
+        fallback=np.array([window.is_fallback for window in found]),
+        zeroed=np.array([";".join(window.components_zeroed) for window in found], dtype=np.str_),
+    )
+    write_arrays(_path(facts, chunk.key), chunk.key, vars(choice))
+    return choice
+
+
+def _select(chunk: _Chunk, window: Window, closes: FloatArray, traded_value: FloatArray | None) -> Selected:
+    match chunk.selection:
+        case Selection.ALL:
+            return select_all(closes, Eligibility())
+        case Selection.LOG_MPS:
+            return select_log_mps(
+                closes,
+                Eligibility(),
+                LogMps(floor=chunk.floor),
+                days_per_year=chunk.days_per_year,
+                measures=TailMeasures(af_dist=af_dist, cvar_95=cvar_95),
+                generator=np.random.Generator(np.random.PCG64([chunk.seed, window.index])),
+                traded_value=traded_value,
+            )
+
+
+def _read(facts: Path, key: str) -> Choice | None:
+    stored = read_arrays(_path(facts, key), key)
+    if stored is None:
+        return None
+    return Choice(
+        selected=stored["selected"].astype(np.bool_),
+        eligible=stored["eligible"].astype(np.bool_),
+        fallback=stored["fallback"].astype(np.bool_),
+        zeroed=stored["zeroed"].astype(np.str_),
+    )
+
+
+def _joined(parts: Sequence[Choice]) -> Choice:
+    return Choice(
+        selected=np.concatenate([part.selected for part in parts]),
+        eligible=np.concatenate([part.eligible for part in parts]),
+        fallback=np.concatenate([part.fallback for part in parts]),
+        zeroed=np.concatenate([part.zeroed for part in parts]),
+    )
+
+
+def _path(facts: Path, key: str) -> Path:
+    return facts / key[:2] / f"{key}.npz"
