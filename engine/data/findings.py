@@ -81,6 +81,8 @@ class Finding:
         What stands there.
     message
         What is wrong, and how to mend it.
+    opens
+        When the bar opens, empty where the defect is not about one bar.
     """
 
     kind: Kind
@@ -89,11 +91,16 @@ class Finding:
     value: str
     message: str
     instrument: str = ""
+    opens: str = ""
 
     def __str__(self) -> str:
-        where = self.file or self.instrument
+        where = self.file
+        if self.instrument and self.instrument not in self.file:
+            where += f", {self.instrument}"
         if self.row:
             where += f", row {self.row}"
+        if self.opens and self.opens not in self.value:
+            where += f", {self.opens}"
         return f"{where}: {self.message}" + (f" (value: {self.value})" if self.value else "")
 
 
@@ -114,3 +121,15 @@ def capped(findings: Sequence[Finding], limit: int) -> tuple[Finding, ...]:
 def positions(mask: BoolArray) -> list[int]:
     """Return where a mask is True."""
     return [int(position) for position in np.flatnonzero(mask)]
+
+
+def listing(findings: Sequence[Finding], limit: int) -> list[str]:
+    """Return a line for each finding, at most `limit` of each kind, and how many more of it there are."""
+    lines = []
+    for kind, number in counts(findings).items():
+        lines.append(f"{kind} ({number})")
+        same = [finding for finding in findings if finding.kind == kind]
+        lines += [f"  {finding}" for finding in same[:limit]]
+        if number > limit:
+            lines.append(f"  and {number - limit} more of this kind")
+    return lines

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.data import quality, store
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
-from engine.data.findings import Finding, Kind, capped, counts, positions
+from engine.data.findings import Finding, Kind, capped, counts, listing, positions
 from engine.data.manifest import Manifest, Origin, describe
 from engine.data.packaged import PACKAGED
 from engine.data.quality import Bars, moment
@@ -25,6 +25,9 @@ from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 STORED_PER_KIND = 100
 """Warnings of one kind that a manifest keeps; how many there were is kept as well."""
 
+SHOWN_PER_KIND = 20
+"""Errors of one kind that a refusal names; the rest is counted."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DAYS_TO_INFER = 10
 
@@ -35,7 +38,8 @@ class ImportRefusedError(InputError):
     def __init__(self, name: str, findings: Sequence[Finding]) -> None:
         self.name = name
         self.findings = tuple(findings)
-        super().__init__("\n".join([f"{name} was not imported, nothing was written", *map(str, findings)]))
+        lines = listing(self.findings, SHOWN_PER_KIND)
+        super().__init__("\n".join([f"{name} was not imported, nothing was written", *lines]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,7 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         raise ImportRefusedError(request.name, _in_file_order(findings, files))
     parts = sorted((_adjusted(part, request.adjustment) for part in parts), key=lambda part: part.bars.symbol)
     panel = _panel(request, calendar, parts)
-    warnings = audit([part.bars for part in parts], request.timeframe, calendar)
+    warnings = quality.audit([part.bars for part in parts], request.timeframe, calendar)
     manifest = describe(
         panel,
         origin=Origin.IMPORTED,
@@ -109,12 +113,6 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         notes=_notes(request, calendar, parts),
     )
     return manifest, store.write(panel, manifest)
-
-
-def audit(parts: Sequence[Bars], timeframe: Timeframe, calendar: Calendar) -> list[Finding]:
-    """Return what looks wrong in the bars of a data set."""
-    found = [finding for bars in parts for finding in quality.warnings(bars, timeframe, calendar)]
-    return found + quality.stale(parts, timeframe)
 
 
 def _check_name(request: Request) -> None:

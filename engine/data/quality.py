@@ -63,6 +63,7 @@ class Bars:
             value=value,
             message=message,
             instrument=self.symbol,
+            opens=moment(int(self.stamps[at])),
         )
 
 
@@ -121,7 +122,13 @@ def warnings(bars: Bars, timeframe: Timeframe, calendar: Calendar) -> list[Findi
     ]
 
 
-def stale(parts: Sequence[Bars], timeframe: Timeframe) -> list[Finding]:
+def audit(parts: Sequence[Bars], timeframe: Timeframe, calendar: Calendar) -> list[Finding]:
+    """Return what looks wrong in all the bars of a data set."""
+    found = [finding for bars in parts for finding in warnings(bars, timeframe, calendar)]
+    return found + stale(parts)
+
+
+def stale(parts: Sequence[Bars]) -> list[Finding]:
     """Return instruments whose bars end well before the last bar of their data set."""
     end = max(int(bars.stamps[-1]) for bars in parts)
     every = np.unique(np.concatenate([bars.stamps for bars in parts]))

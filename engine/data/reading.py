@@ -149,7 +149,9 @@ def _ending(path: Path) -> str:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     frame = pd.read_parquet(path)
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    frame.columns = [str(name) for name in frame.columns]
+    return frame
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from engine.domain.panel import IntArray
 _OFFSET = r":\d{2}(?:[.,]\d+)?\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 _SLASHED = re.compile(r"\s*(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
 _OTHER_FORMATS = ("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%B %d, %Y", "%Y.%m.%d", "%Y/%m/%d")
+_EARLIEST, _LATEST = pd.Timestamp("1800-01-01"), pd.Timestamp("2200-01-01")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 # Epoch numbers from 1973 on tell their unit by their size.
 _EPOCH_UNITS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6), (10**8, 10**9))
@@ -63,12 +64,15 @@ def parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, li
     zone
         Of stamps that carry no offset. Epochs and offsets need none.
     """
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return _instants(column), []
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return _localised(file, column, column.notna().to_numpy(), zone, column.astype(str))
     texts = column.astype(str).str.strip()
-    if pd.api.types.is_numeric_dtype(column) or _is_numeric_text(texts):
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return _from_pair(file, texts, column, column.dt.tz_localize(None))
+    if pd.api.types.is_datetime64_any_dtype(column):
+        clocks = _bounded(column)
+        problems = _unreadable_rows(file, texts, clocks)
+        stamps, more = _localised(file, clocks, clocks.notna().to_numpy(), zone, texts)
+        return stamps, problems + more
+    if _is_numeric_text(texts):
         return _epochs(file, texts)
     has_offset = texts.str.contains(_OFFSET, regex=True, case=False).to_numpy(dtype=bool)
     if has_offset.all():
@@ -100,12 +104,22 @@ def _nanoseconds(column: pd.Series) -> IntArray:
     return np.asarray(filled.astype(np.int64))
 
 
-def _instants(column: pd.Series) -> Stamps:
-    return Stamps(
-        utc=_nanoseconds(column.dt.tz_convert("UTC").dt.tz_localize(None)),
-        wall_clock=_nanoseconds(column.dt.tz_localize(None)),
-        valid=column.notna().to_numpy(),
-    )
+def _bounded(clocks: pd.Series) -> pd.Series:
+    """Return datetimes without a zone, NaT for those that nanoseconds cannot hold or that nobody traded in."""
+    return clocks.where((clocks >= _EARLIEST) & (clocks < _LATEST))
+
+
+def _unreadable_rows(file: str, texts: pd.Series, clocks: pd.Series) -> list[Finding]:
+    return [_unreadable(file, row, str(texts.iloc[row])) for row in positions(clocks.isna().to_numpy())]
+
+
+def _from_pair(
+    file: str, texts: pd.Series, instants: pd.Series, walls: pd.Series
+) -> tuple[Stamps, list[Finding]]:
+    """Return stamps whose instants are known, with the clock that they were written in."""
+    utc = _bounded(instants.dt.tz_convert("UTC").dt.tz_localize(None))
+    stamps = Stamps(utc=_nanoseconds(utc), wall_clock=_nanoseconds(walls), valid=utc.notna().to_numpy())
+    return stamps, _unreadable_rows(file, texts, utc)
 
 
 def _epochs(file: str, texts: pd.Series) -> tuple[Stamps, list[Finding]]:
@@ -139,11 +153,7 @@ def _with_offsets(file: str, texts: pd.Series) -> tuple[Stamps, list[Finding]]:
     walls = pd.to_datetime(
         tidy.str.replace(r"\s*(Z|[+-]\d{2}(:?\d{2})?)$", "", regex=True), format="ISO8601", errors="coerce"
     )
-    valid = instants.notna().to_numpy()
-    stamps = Stamps(
-        utc=_nanoseconds(instants.dt.tz_localize(None)), wall_clock=_nanoseconds(walls), valid=valid
-    )
-    return stamps, [_unreadable(file, row, texts.iloc[row]) for row in positions(~valid)]
+    return _from_pair(file, texts, instants, _bounded(walls))
 
 
 def _naive_clocks(file: str, texts: pd.Series) -> tuple[pd.Series, list[Finding]]:
@@ -155,9 +165,8 @@ def _naive_clocks(file: str, texts: pd.Series) -> tuple[pd.Series, list[Finding]
             if clocks.notna().all():
                 break
             clocks = clocks.fillna(pd.to_datetime(texts, format=date + clock, errors="coerce"))
-    if problems:
-        return clocks, problems
-    return clocks, [_unreadable(file, row, texts.iloc[row]) for row in positions(clocks.isna().to_numpy())]
+    clocks = _bounded(clocks)
+    return clocks, problems or _unreadable_rows(file, texts, clocks)
 
 
 def _day_and_month_ordered(file: str, texts: pd.Series) -> tuple[pd.Series, list[Finding]]:

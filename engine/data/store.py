@@ -7,10 +7,10 @@ reader sees the old set or the new one, never half of either.
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -36,33 +36,50 @@ def names() -> tuple[str, ...]:
 
 
 def write(panel: Panel, manifest: Manifest) -> Path:
-    """Store a data set in place of what stands under its name, and return its folder."""
+    """Store a data set in place of what stands under its name, and return its folder.
+
+    Raises
+    ------
+    InputError
+        If the disk refuses; what stood there before still stands.
+    """
     target = folder(manifest.name)
-    target.mkdir(parents=True, exist_ok=True)
     bars = target / f"panel-{manifest.content_hash[:16]}.npz"
     arrays = {name: getattr(panel, name) for name in PRICE_FIELDS}
     arrays |= {f"field:{name}": values for name, values in panel.fields.items()}
-    temporary = target / f".{bars.name}.{os.getpid()}"
+    document = _to_json(manifest, panel.instruments, bars.name)
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
-        with temporary.open("wb") as file:
-            np.savez(file, timestamps=panel.timestamps, **arrays)
-            os.fsync(file.fileno())
-        temporary.replace(bars)
-        document = _to_json(manifest, panel.instruments, bars.name)
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        temporary = target / f".{_MANIFEST}.{os.getpid()}"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target / _MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(target)
+        target.mkdir(parents=True, exist_ok=True)
+        _replace(bars, lambda file: np.savez(file, timestamps=panel.timestamps, **arrays))
+        _replace(target / _MANIFEST, lambda file: file.write(text.encode()))
+    except OSError as refused:
+        raise InputError(
+            f"{target} cannot be written: {refused}; set GAUNTLET_HOME to a folder that can"
+        ) from refused
     for path in target.glob("panel-*.npz"):
         if path != bars:
             path.unlink()
     return target
+
+
+def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Put a file in its place in one step, when its bytes are safe on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        # The name is safe only when the folder is.
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_manifest(name: str) -> Manifest:
@@ -153,11 +170,3 @@ def _from_json(document: Mapping[str, Any]) -> Manifest:
         warning_counts=dict(document["warning_counts"]),
         notes=tuple(document["notes"]),
     )
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
