@@ -1,4 +1,4 @@
-"""Kernels of operators over the instruments of one bar. They have no state; a NaN takes no part and stays NaN."""
+"""Kernels of operators over the instruments of one bar, without state. A NaN takes no part and stays NaN."""
 
 import numpy as np
 

@@ -73,11 +73,11 @@ def arithmetic(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     elif op == Op.MINIMUM:
         for k in range(size):
             known = x[k] == x[k] and y[k] == y[k]
-            out[k] = (x[k] if x[k] < y[k] else y[k]) if known else np.nan
+            out[k] = min(x[k], y[k]) if known else np.nan
     elif op == Op.MAXIMUM:
         for k in range(size):
             known = x[k] == x[k] and y[k] == y[k]
-            out[k] = (x[k] if x[k] > y[k] else y[k]) if known else np.nan
+            out[k] = max(x[k], y[k]) if known else np.nan
 
 
 @kernel
@@ -92,6 +92,14 @@ def comparison(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         for k in range(size):
             known = x[k] == x[k] and y[k] == y[k]
             out[k] = (1.0 if x[k] >= y[k] else 0.0) if known else np.nan
+    elif op == Op.LESS:
+        for k in range(size):
+            known = x[k] == x[k] and y[k] == y[k]
+            out[k] = (1.0 if x[k] < y[k] else 0.0) if known else np.nan
+    elif op == Op.LESS_EQUAL:
+        for k in range(size):
+            known = x[k] == x[k] and y[k] == y[k]
+            out[k] = (1.0 if x[k] <= y[k] else 0.0) if known else np.nan
     elif op == Op.EQUAL:
         for k in range(size):
             known = x[k] == x[k] and y[k] == y[k]

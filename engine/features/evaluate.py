@@ -60,8 +60,7 @@ def _run_panel(
     out: FloatArray,
 ) -> None:
     n = program.n
-    row = 0
-    while row < panel_rows:
+    for row in range(0, panel_rows, block):
         rows = min(block, panel_rows - row)
         run_nodes(program, program.shared_start, program.shared_stop, data, row, rows, state, scratch)
         for root in range(program.root_slot.shape[0]):
@@ -71,7 +70,6 @@ def _run_panel(
             slot = program.root_slot[root]
             for k in range(rows * n):
                 out[root, row * n + k] = scratch[slot, k]
-        row += rows
 
 
 def evaluate(roots: Sequence[Expression], panel: Panel, *, block_rows: int | None = None) -> FloatArray:

@@ -3,6 +3,7 @@
 Nothing here computes prices; `program` compiles a graph and `evaluate` runs it.
 """
 
+import importlib
 import math
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from engine.features.opcodes import Op
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engine.domain.panel import FloatArray, Panel
+    from engine.domain.panel import Panel
 
 Parameter = int | float | str
 WindowFunction = Callable[..., float]
@@ -32,6 +33,8 @@ _INFIX = {
     Op.DIVIDE: "/",
     Op.GREATER: ">",
     Op.GREATER_EQUAL: ">=",
+    Op.LESS: "<",
+    Op.LESS_EQUAL: "<=",
     Op.AND: "&",
     Op.OR: "|",
 }
@@ -94,13 +97,13 @@ class Expression:
         Returns
         -------
         pandas.DataFrame
-            One column an instrument. The index is the time at which each bar *opened* (UTC); the values are known
-            when it closes.
+            One column an instrument. The index is the time at which each bar *opened* (UTC); the values are
+            known when it closes.
         """
         import pandas as pd
 
-        from engine.features.evaluate import evaluate
-
+        # By name: the evaluator knows expressions, an expression finds it only when asked for numbers.
+        evaluate = importlib.import_module("engine.features.evaluate").evaluate
         opened = pd.to_datetime(panel.timestamps, unit="ns", utc=True).rename("bar open (UTC)")
         return pd.DataFrame(evaluate([self], panel)[0], index=opened, columns=list(panel.symbols))
 
@@ -109,7 +112,7 @@ class Expression:
         lines: list[str] = []
 
         def visit(node: "Expression", lead: str, tail: str) -> None:
-            lines.append(lead + node._label())
+            lines.append(lead + node.label)
             for index, child in enumerate(node.inputs):
                 last = index == len(node.inputs) - 1
                 visit(child, tail + ("└── " if last else "├── "), tail + ("    " if last else "│   "))
@@ -117,7 +120,9 @@ class Expression:
         visit(self, "", "")
         return Drawing("\n".join(lines))
 
-    def _label(self) -> str:
+    @property
+    def label(self) -> str:
+        """The outermost operator and its parameters, as `draw` shows them."""
         if self.op is Op.FIELD:
             return str(self.parameters[0])
         if self.op is Op.CONSTANT:
@@ -130,7 +135,7 @@ class Expression:
 
     def __repr__(self) -> str:
         if not self.inputs:
-            return self._label()
+            return self.label
         if self.op in _INFIX:
             return f"({self.inputs[0]!r} {_INFIX[self.op]} {self.inputs[1]!r})"
         name, parameters = self.name, self.parameters
@@ -190,10 +195,10 @@ class Expression:
         return node(Op.GREATER_EQUAL, (self, operand(other)))
 
     def __lt__(self, other: "Expression | float") -> "Expression":
-        return node(Op.GREATER, (operand(other), self))
+        return node(Op.LESS, (self, operand(other)))
 
     def __le__(self, other: "Expression | float") -> "Expression":
-        return node(Op.GREATER_EQUAL, (operand(other), self))
+        return node(Op.LESS_EQUAL, (self, operand(other)))
 
     def __and__(self, other: "Expression | float") -> "Expression":
         return node(Op.AND, (self, operand(other)))

@@ -28,10 +28,12 @@ class Op(IntEnum):
     MAXIMUM = 25
     GREATER = 26
     GREATER_EQUAL = 27
-    EQUAL = 28
-    AND = 29
-    OR = 30
-    WHERE = 31
+    LESS = 28
+    LESS_EQUAL = 29
+    EQUAL = 30
+    AND = 31
+    OR = 32
+    WHERE = 33
 
     LAG = 40
     ROLLING_SUM = 41
@@ -58,5 +60,5 @@ class Op(IntEnum):
 LEAVES = frozenset({Op.FIELD, Op.WINDOW_FUNCTION})
 """Nodes whose values come in from outside the compiled interpreter."""
 
-TRUTHS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
+TRUTHS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.LESS, Op.LESS_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
 """Nodes whose values are 1, 0 or NaN."""

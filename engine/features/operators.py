@@ -19,7 +19,7 @@ Operand = Expression | float
 
 
 def _length(operator: str, what: str, value: object, at_least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise InvalidValueError(
             f"{operator}: {what} must be a whole number of at least {at_least}, was {value!r}"
         )
@@ -28,7 +28,7 @@ def _length(operator: str, what: str, value: object, at_least: int = 1) -> int:
 
 def field(name: str) -> Expression:
     """Return a field of the panel by name: a price, the volume, or extra data such as `market`."""
-    if not isinstance(name, str) or not name:
+    if not name:
         raise InvalidValueError(f"field: name must be a text that is not empty, was {name!r}")
     return node(Op.FIELD, (), (name,))
 
@@ -47,7 +47,7 @@ def constant(value: float) -> Expression:
 
 def of(symbol: str, x: Operand) -> Expression:
     """Return the value that `x` has for one instrument, for all instruments (pairs, market filters)."""
-    if not isinstance(symbol, str) or not symbol:
+    if not symbol:
         raise InvalidValueError(f"of: symbol must be a text that is not empty, was {symbol!r}")
     return node(Op.OF, (operand(x),), (symbol,))
 
@@ -144,8 +144,8 @@ def rolling_max(x: Operand, length: int) -> Expression:
 
 
 def rolling_quantile(x: Operand, length: int, share: float) -> Expression:
-    """Return the value below which `share` of the last `length` observations lie (linear between neighbours)."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
+    """Return the value below which `share` of the last `length` observations lie, linear in between."""
+    if not 0.0 <= share <= 1.0:
         raise InvalidValueError(f"rolling_quantile: share must be from 0 to 1, was {share!r}")
     steps = (_length("rolling_quantile", "length", length), float(share))
     return node(Op.ROLLING_QUANTILE, (operand(x),), steps)
@@ -157,12 +157,12 @@ def rolling_median(x: Operand, length: int) -> Expression:
 
 
 def rolling_rank(x: Operand, length: int) -> Expression:
-    """Return the rank of the latest of `length` observations: 0 smallest, 1 largest, ties share the middle."""
+    """Return the rank of the latest of `length` observations: 0 smallest, 1 largest, ties in the middle."""
     return node(Op.ROLLING_RANK, (operand(x),), (_length("rolling_rank", "length", length, 2),))
 
 
 def zscore(x: Operand, length: int) -> Expression:
-    """Return the distance to the average of `length` observations in standard deviations; NaN if nothing moved."""
+    """Return the distance to the average of `length` observations in deviations, NaN if all are equal."""
     length = _length("zscore", "length", length, 2)
     return (operand(x) - sma(x, length)) / rolling_std(x, length)
 
@@ -218,10 +218,10 @@ def window_function(function: WindowFunction, length: int, *inputs: Operand) -> 
     Parameters
     ----------
     function
-        Called once per bar and instrument with one read-only array an input, Shape (length,), oldest first; it
-        returns a number. It must be defined at the top of a file under `strategies/` and use constants only:
-        the hash of the expression covers that file and what it imports from `strategies`, nothing else.
-        A bar counts as an observation where all inputs are known.
+        Called once per bar and instrument with one read-only array an input, Shape (length,), oldest first;
+        it returns a number. It must be defined at the top of a file under `strategies/` and use constants
+        only: the hash of the expression covers that file and what it imports from `strategies`, nothing
+        else. A bar counts as an observation where all inputs are known.
     inputs
         At least one; what the function sees, in this order.
 

@@ -1,16 +1,15 @@
 """From expression graphs to a flat program, and the compiled interpreter that runs it.
 
-A program computes many expressions at once, block by block of about 512 bars. Nodes that several roots use come
-first and keep their results in scratch for the length of a block; then come, root by root, the nodes of that
-root alone, whose scratch is used again by the next root. So a sweep computes each distinct sub-expression once
-and needs little memory. A caller that consumes each root at once runs, per block::
+A program computes many expressions at once, block by block of about 512 bars. Nodes that several roots use
+come first and keep their results in scratch for the length of a block; then come, root by root, the nodes of
+that root alone, whose scratch is used again by the next root. So a sweep computes each distinct
+sub-expression once and needs little memory. A caller that consumes each root at once runs, per block, nodes
+`shared_start` to `shared_stop`, and then per root nodes `private_start[root]` to `private_stop[root]`, after
+which the value of bar `row + i` and instrument j stands in `scratch[root_slot[root], i * n + j]`. A stream is
+the same with one row.
 
-    run_nodes(program, program.shared_start, program.shared_stop, data, row, rows, state, scratch)
-    for root in ...:
-        run_nodes(program, program.private_start[root], program.private_stop[root], data, row, rows, state, scratch)
-        ...  # values of bar row + i, instrument j: scratch[program.root_slot[root], i * program.n + j]
-
-A stream is the same with one row.
+In compiled code pass no literal numbers to `run_nodes`: numba would compile the whole interpreter once more
+for each. `Program.shared_start` exists for that; it is 0.
 """
 
 from collections.abc import Sequence
@@ -88,7 +87,7 @@ class Program(NamedTuple):
 
 
 @kernel
-def run_nodes(
+def run_nodes(  # noqa: C901  # one branch an operator reads better than a table of tables
     program: Program,
     first: int,
     stop: int,
@@ -115,15 +114,9 @@ def run_nodes(
     for index in range(first, stop):
         node = program.nodes[index]
         code = node[FIRST]
-        if code < 0:
-            x = data[-1 - code, low : low + size]
-        else:
-            x = scratch[code, :size]
+        x = data[-1 - code, low : low + size] if code < 0 else scratch[code, :size]
         code = node[SECOND]
-        if code < 0:
-            y = data[-1 - code, low : low + size]
-        else:
-            y = scratch[code, :size]
+        y = data[-1 - code, low : low + size] if code < 0 else scratch[code, :size]
         out = scratch[node[SLOT], :size]
         offset = node[OFFSET]
         length = node[WHOLE]
@@ -135,10 +128,7 @@ def run_nodes(
             arithmetic(op, x, y, out)
         elif op == Op.WHERE:
             code = node[THIRD]
-            if code < 0:
-                z = data[-1 - code, low : low + size]
-            else:
-                z = scratch[code, :size]
+            z = data[-1 - code, low : low + size] if code < 0 else scratch[code, :size]
             where(x, y, z, out)
         elif Op.NEGATE <= op <= Op.NOT:
             unary(op, x, out)
@@ -258,7 +248,9 @@ def _arguments(node: Expression, symbols: tuple[str, ...]) -> tuple[int, float]:
         case Op.OF:
             symbol = str(node.parameters[0])
             if symbol not in symbols:
-                raise InvalidValueError(f"of: no instrument {symbol!r} in the panel, it has {', '.join(symbols)}")
+                raise InvalidValueError(
+                    f"of: no instrument {symbol!r} in the panel, it has {', '.join(symbols)}"
+                )
             return symbols.index(symbol), 0.0
         case Op.CROSS_ZSCORE:
             return 0, 1.0
@@ -315,7 +307,7 @@ def _owners(roots: Sequence[Expression]) -> dict[Expression, int]:
 
 
 class _Writer:
-    """Lays out nodes in execution order and gives them scratch slots, which are free again after the last use."""
+    """Lays out nodes in execution order; a scratch slot is free again after its last use."""
 
     def __init__(self, symbols: tuple[str, ...]) -> None:
         self.symbols = symbols
@@ -327,7 +319,9 @@ class _Writer:
         self.slots = 1  # slot 0 of an empty program exists: unused inputs point at it
         self.state_size = 0
 
-    def order(self, roots: Sequence[Expression], owners: dict[Expression, int], owner: int) -> list[Expression]:
+    def order(
+        self, roots: Sequence[Expression], owners: dict[Expression, int], owner: int
+    ) -> list[Expression]:
         """Return the nodes of one owner below the roots, inputs first."""
         seen: set[Expression] = set()
         found: list[Expression] = []

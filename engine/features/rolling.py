@@ -101,8 +101,8 @@ def rolling_std(
 ) -> None:
     """Sample standard deviation of the window (divisor `length` - 1).
 
-    Squares are taken of distances to a value of the last lap, since squares of the values themselves would lose
-    the digits that matter when the level is large against the movement.
+    Squares are taken of distances to a value of the last lap, since squares of the values themselves would
+    lose the digits that matter when the level is large against the movement.
     """
     units = MOMENTS_HEADER + length
     for column in range(n):
@@ -174,8 +174,8 @@ def rolling_extreme(
 ) -> None:
     """Smallest value of the window, or the largest with `sign` -1 (van Herk 1992, Gil and Werman 1993).
 
-    Behind the write position the ring holds this lap's values, from it on the suffix minima of the last lap; the
-    window is a suffix of the last lap and this lap so far.
+    Behind the write position the ring holds this lap's values, from it on the suffix minima of the last lap;
+    the window is a suffix of the last lap and this lap so far.
     """
     units = EXTREME_HEADER + length
     for column in range(n):

@@ -2,10 +2,10 @@
 
 import ast
 import hashlib
-import inspect
+import importlib.util
 import types
 from collections.abc import Callable
-from pathlib import Path
+from importlib.abc import InspectLoader
 
 import numpy as np
 
@@ -17,6 +17,20 @@ WindowFunction = Callable[..., float]
 STRATEGIES = "strategies"
 """Name of the folder, and of the package, that strategies live in."""
 
+_CONSTANTS = (
+    bool,
+    int,
+    float,
+    str,
+    bytes,
+    np.number,
+    np.dtype,
+    np.ufunc,
+    type,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+)
+
 
 def identity_of(function: WindowFunction) -> tuple[str, str]:
     """Return the name of a function and the hash of all source that its values may depend on.
@@ -24,8 +38,8 @@ def identity_of(function: WindowFunction) -> tuple[str, str]:
     Raises
     ------
     InvalidValueError
-        If the function is not at the top of a file under `strategies/`, is a closure, or reads a global that is
-        not a constant: its values could then change without its hash.
+        If the function is not at the top of a file under `strategies/`, is a closure, or reads a global that
+        is not a constant: its values could then change without its hash.
     """
     if not isinstance(function, types.FunctionType):
         raise InvalidValueError(
@@ -37,23 +51,21 @@ def identity_of(function: WindowFunction) -> tuple[str, str]:
             f"window_function: {name} is a closure, a lambda or a nested function; define it at the top of a "
             "file under strategies/ and pass what it needs as inputs"
         )
-    file = Path(inspect.getfile(function)).resolve()
-    folder = _strategies_folder(file)
-    if folder is None or not file.is_file():
+    if not _is_strategy_module(function.__module__):
         raise InvalidValueError(
-            f"window_function: {name} is defined in {file.name}; move it to the top of a file under strategies/, "
+            f"window_function: {name} is not defined in a file under strategies/; move it to the top of one, "
             "since its identity is the hash of that file"
         )
     _refuse_variable_globals(function, name, set())
-    return name, source_hash(file)
+    return name, source_hash(function.__module__)
 
 
-def _strategies_folder(file: Path) -> Path | None:
-    return next((parent for parent in file.parents if parent.name == STRATEGIES), None)
+def _is_strategy_module(module: str | None) -> bool:
+    return module is not None and module.startswith(f"{STRATEGIES}.")
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """Return every name that a piece of code or a function inside it looks up outside."""
+    """Return every name that a piece of code, or a function inside it, looks up outside."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*map(_names, inner))
 
@@ -61,67 +73,67 @@ def _names(code: types.CodeType) -> set[str]:
 def _is_constant(value: object) -> bool:
     if isinstance(value, tuple | frozenset):
         return all(map(_is_constant, value))
-    return value is None or isinstance(
-        value, bool | int | float | str | bytes | np.number | np.dtype | types.ModuleType | type
-    ) or isinstance(value, types.BuiltinFunctionType | np.ufunc)
+    return value is None or isinstance(value, _CONSTANTS)
 
 
 def _refuse_variable_globals(function: types.FunctionType, name: str, seen: set[object]) -> None:
     seen.add(function)
+    if function.__defaults__ and not _is_constant(function.__defaults__):
+        raise InvalidValueError(f"window_function: {name} has a default value that is not a constant")
     for key in sorted(_names(function.__code__) & function.__globals__.keys()):
         value = function.__globals__[key]
         if isinstance(value, types.FunctionType):
-            # What it calls in the same folder is held to the same rule; libraries are pinned by the lock.
-            inside = _strategies_folder(Path(inspect.getfile(value)).resolve()) is not None
-            if inside and value not in seen:
+            # What it calls in a strategies file is held to the same rule; libraries are pinned by the lock.
+            if _is_strategy_module(value.__module__) and value not in seen:
                 _refuse_variable_globals(value, f"{name} -> {key}", seen)
         elif not _is_constant(value):
             raise InvalidValueError(
                 f"window_function: {name} reads the global {key}, a {type(value).__name__}; only constants, "
                 "functions, classes and modules may be read, pass data as an input"
             )
-    if function.__defaults__ and not _is_constant(function.__defaults__):
-        raise InvalidValueError(f"window_function: {name} has a default value that is not a constant")
 
 
-def source_hash(file: Path) -> str:
-    """Return the SHA-256 of a file and of everything it imports from its strategies folder."""
-    folder = _strategies_folder(file.resolve())
-    if folder is None:
-        raise InvalidValueError(f"{file.name} is not under a folder named {STRATEGIES}/")
-    sources: dict[str, bytes] = {}
-    waiting = [file.resolve()]
+def source_hash(module: str) -> str:
+    """Return the SHA-256 of the source of a module and of all that it imports from `strategies`."""
+    sources: dict[str, str] = {}
+    waiting = [module]
     while waiting:
-        path = waiting.pop()
-        key = path.relative_to(folder).as_posix()
-        if key not in sources:
-            sources[key] = path.read_bytes()
-            waiting += _imported_files(path, sources[key], folder)
+        name = waiting.pop()
+        if name not in sources:
+            source = _source(name)
+            if source is not None:
+                sources[name] = source
+                waiting += _imported(name, source)
     digest = hashlib.sha256()
-    for key in sorted(sources):
-        digest.update(f"{key}\0{len(sources[key])}\0".encode())
-        digest.update(sources[key])
+    for name in sorted(sources):
+        digest.update(f"{name}\0{len(sources[name])}\0{sources[name]}".encode())
     return digest.hexdigest()
 
 
-def _imported_files(file: Path, source: bytes, folder: Path) -> list[Path]:
-    """Return the files under the strategies folder that a source imports."""
-    names: list[tuple[str, ...]] = []
+def _source(module: str) -> str | None:
+    """Return the source of a module, None for what is a name inside a module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        return None
+    return spec.loader.get_source(module)
+
+
+def _imported(module: str, source: str) -> list[str]:
+    """Return the modules of the package `strategies` that a source may import."""
+    names: list[str] = []
     for statement in ast.walk(ast.parse(source)):
         if isinstance(statement, ast.Import):
-            names += [tuple(alias.name.split(".")) for alias in statement.names]
+            names += [alias.name for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom):
-            module = tuple(statement.module.split(".")) if statement.module else ()
-            if statement.level:
-                package = (STRATEGIES, *file.relative_to(folder).parts[:-1])
-                module = package[: len(package) - statement.level + 1] + module
-            names += [module, *((*module, alias.name) for alias in statement.names)]
-    found: list[Path] = []
-    for name in names:
-        if name[:1] == (STRATEGIES,):
-            target = folder.joinpath(*name[1:])
-            found += [path for path in (target.with_suffix(".py"), target / "__init__.py") if path.is_file()]
-    return found
+            parts = module.split(".")
+            above = parts[: len(parts) - statement.level] if statement.level else []
+            origin = ".".join([*above, *([statement.module] if statement.module else [])])
+            # `from strategies import helpers` may name a module or something inside one.
+            names += [origin, *(f"{origin}.{alias.name}" for alias in statement.names)]
+    return [name for name in names if _is_strategy_module(name)]
 
 
 class WindowMemory:
@@ -165,5 +177,3 @@ class WindowMemory:
             raise InvalidValueError(
                 f"window_function: {name} must return a number, returned {type(value).__name__}"
             ) from None
-
-

@@ -1,0 +1,1 @@
+"""One idea a file. `engine strategy list` shows them, `engine strategy new` writes one."""
