@@ -1,0 +1,241 @@
+"""The register of all trials ever run on a data set: how many independent ones stand behind a winner.
+
+One file a data set and timeframe, only ever appended to. A line is a JSON record that carries its own hash.
+A line that was cut off by a crash is dropped; any other damage is refused, because a register that forgets
+trials makes every later deflated Sharpe ratio too good. Controls, permutations and tests keep registers of
+their own.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.domain.errors import InputError, InvalidValueError
+from engine.domain.identity import content_hash
+from engine.domain.panel import FloatArray, IntArray
+from engine.domain.time import NANOSECONDS_PER_DAY
+from research.statistics import effective_rank
+
+# 1970-01-01 was a Thursday: shifted by 3 days, weeks begin on Monday.
+_MONDAY_SHIFT_DAYS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trial:
+    """One thing that was tried.
+
+    Attributes
+    ----------
+    key
+        Hash of its inputs.
+    n_observations, sharpe
+        Of the daily excess returns; the ratio is per observation, 0 without variance.
+    first_week
+        Monday-based weeks since 1970 of `weekly[0]`.
+    weekly
+        Shape (W,), sums of daily excess returns week by week; NaN for a week without a day.
+    """
+
+    key: str
+    n_observations: int
+    sharpe: float
+    first_week: int
+    weekly: npt.NDArray[np.float32]
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What is written, without its hash."""
+        return {
+            "key": self.key,
+            "n_observations": self.n_observations,
+            "sharpe": self.sharpe,
+            "first_week": self.first_week,
+            "weekly": base64.b64encode(self.weekly.astype("<f4").tobytes()).decode(),
+        }
+
+
+def trial(key: str, timestamps: IntArray, excess_returns: FloatArray) -> Trial:
+    """Describe a trial by its daily excess returns.
+
+    Parameters
+    ----------
+    timestamps
+        Shape (D,), UTC nanoseconds inside each day, increasing.
+    excess_returns
+        Shape (D,), over the benchmark at the same exposure.
+    """
+    if timestamps.shape != excess_returns.shape or excess_returns.size == 0:
+        raise InvalidValueError(
+            f"trial {key}: timestamps {timestamps.shape} and excess returns {excess_returns.shape} must "
+            "match and not be empty"
+        )
+    if not np.isfinite(excess_returns).all():
+        raise InvalidValueError(f"trial {key}: excess returns must be finite")
+    weeks = (timestamps // NANOSECONDS_PER_DAY + _MONDAY_SHIFT_DAYS) // 7
+    first_week = int(weeks[0])
+    position = weeks - first_week
+    sums = np.bincount(position, weights=excess_returns)
+    sums[np.bincount(position) == 0] = np.nan
+    varies = excess_returns.size > 1 and bool((excess_returns != excess_returns[0]).any())
+    return Trial(
+        key=key,
+        n_observations=excess_returns.size,
+        sharpe=float(excess_returns.mean() / excess_returns.std(ddof=1)) if varies else 0.0,
+        first_week=first_week,
+        weekly=sums.astype(np.float32),
+    )
+
+
+class TrialsRegister:
+    """The trials of one data set and timeframe. Processes may share the file.
+
+    Parameters
+    ----------
+    path
+        Made, with its folder, by the first trial. `exists` says whether there is one: a board shows a
+        missing register.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._trials: dict[str, Trial] = {}
+        self._hashes: dict[str, str] = {}
+        self._n_bytes_read = 0
+        self._n_lines_read = 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether any trial was ever registered."""
+        return self._path.exists()
+
+    def add(self, key: str, timestamps: IntArray, excess_returns: FloatArray) -> bool:
+        """Register a trial, durably; say whether it is new.
+
+        The same inputs are the same trial, so a re-run adds nothing, and what was first written stays.
+        """
+        new = trial(key, timestamps, excess_returns)
+        record = new.record
+        line = json.dumps(record | {"hash": content_hash(record)}, separators=(",", ":")) + "\n"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked() as descriptor:
+            self._read()
+            if key in self._trials:
+                return False
+            # A tail without an end is what a crash left behind; the next line must not be glued to it.
+            os.ftruncate(descriptor, self._n_bytes_read)
+            os.lseek(descriptor, 0, os.SEEK_END)
+            data = line.encode()
+            written = 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            os.fsync(descriptor)
+            self._read()
+        return True
+
+    @property
+    def count(self) -> int:
+        """How many trials there are."""
+        self._read()
+        return len(self._trials)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all trials, sorted."""
+        self._read()
+        return tuple(sorted(self._trials))
+
+    @property
+    def head(self) -> str:
+        """Hash of all trials. Whatever order they came in, the same trials have the same head."""
+        self._read()
+        digest = hashlib.sha256(b"trials/1\n")
+        for key in sorted(self._hashes):
+            digest.update(f"{key} {self._hashes[key]}\n".encode())
+        return digest.hexdigest()
+
+    def n_effective(self) -> float:
+        """Return the number of independent trials: the effective rank of their weekly correlations.
+
+        Each trial is standardised over its own weeks and counts as 0 outside of them. Over the same weeks
+        that is Pearson's correlation; the less two trials overlap, the less they correlate and the more they
+        count, which is the cautious side. Trials that never deviated from their benchmark count nothing.
+        Rounded to 1e-6, so that the number of threads does not show.
+        """
+        self._read()
+        first, stop = math.inf, -math.inf
+        for entry in self._trials.values():
+            first = min(first, entry.first_week)
+            stop = max(stop, entry.first_week + entry.weekly.size)
+        rows = []
+        for key in sorted(self._trials):
+            entry = self._trials[key]
+            weekly = entry.weekly.astype(np.float64)
+            known = np.isfinite(weekly)
+            deviation = np.where(known, weekly, 0.0) - np.where(known, np.nanmean(weekly), 0.0)
+            norm = math.sqrt(float((deviation * deviation).sum()))
+            # Equal float32 values can leave a rest of a rounding error around their mean.
+            if norm > 1e-12:
+                row = np.zeros(int(stop - first))
+                start = entry.first_week - int(first)
+                row[start : start + weekly.size] = deviation / norm
+                rows.append(row)
+        if not rows:
+            return 0.0
+        standardised = np.array(rows)
+        return round(effective_rank(standardised @ standardised.T), 6)
+
+    def _read(self) -> None:
+        """Take in what was appended since the last reading."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._n_bytes_read)
+                tail = file.read()
+        except FileNotFoundError:
+            if self._n_bytes_read:
+                raise InputError(f"{self._path}: the register of trials was deleted while in use") from None
+            return
+        *lines, _unfinished = tail.split(b"\n")
+        for line in lines:
+            self._take(line)
+            self._n_bytes_read += len(line) + 1
+
+    def _take(self, line: bytes) -> None:
+        self._n_lines_read += 1
+        try:
+            record = json.loads(line)
+            stored = record.pop("hash")
+            if content_hash(record) != stored:
+                raise ValueError("its hash does not match")
+            entry = Trial(
+                key=record["key"],
+                n_observations=record["n_observations"],
+                sharpe=record["sharpe"],
+                first_week=record["first_week"],
+                weekly=np.frombuffer(base64.b64decode(record["weekly"]), dtype="<f4").astype(np.float32),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self._path}: line {self._n_lines_read} is damaged ({error}); trials must not be "
+                "forgotten: restore the file from a copy, or move it away: then the count begins anew"
+            ) from error
+        self._trials[entry.key] = entry
+        self._hashes[entry.key] = stored
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
