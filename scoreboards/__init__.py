@@ -1,0 +1,1 @@
+"""Judging: gates, the board, and what people see of it."""

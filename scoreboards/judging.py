@@ -1,0 +1,243 @@
+"""From a tournament to its board: controls first, then every cell, then the head and the hash."""
+
+from collections.abc import Iterable, Sequence
+
+from engine.domain.gates import Verdict
+from engine.domain.identity import content_hash
+from engine.domain.time import Timeframe
+from research.cells import CellStatus, Control, ControlExpectation, Simulator, Tournament, UniverseRecord
+from research.configuration import TournamentSettings
+from scoreboards import gates as gate_rules
+from scoreboards.board import (
+    SCHEMA,
+    VERDICT_ORDER,
+    Board,
+    ControlVerdict,
+    GateDefinition,
+    Row,
+    UniverseFacts,
+    Value,
+    board_order,
+)
+from scoreboards.evidence import Accounts
+from scoreboards.explain import WORDS
+from scoreboards.gates import Court
+from scoreboards.rows import cell_row, check_identity, excess_sharpe, refused_row, stamp
+
+
+def build(tournament: Tournament, settings: TournamentSettings) -> Board:
+    """Judge a tournament.
+
+    Raises
+    ------
+    IdentityError
+        If the returns of any row do not compound to the change of its account, or an account did not start
+        with the cash that was given: then there is no board.
+    """
+    thresholds = settings.configuration.gates
+    controls = judge_controls(tournament.controls, settings)
+    void = not all(control.behaved for control in controls)
+    universes = {universe.name: universe for universe in tournament.universes}
+    simulators = frozenset(settings.configuration.simulators)
+    accounts = Accounts(tournament.cells)
+    rows = []
+    for cell in tournament.cells:
+        court = Court(thresholds=thresholds, simulators=simulators, universe=universes[cell.key.universe])
+        rows.append(cell_row(cell, accounts, court, tournament, settings, void=void))
+    rows += [
+        refused_row(refusal, universes[refusal.universe], tournament, settings)
+        for refusal in tournament.refusals
+    ]
+    rows.sort(key=board_order)
+    facts = tuple(_universe_facts(universe) for universe in tournament.universes)
+    return Board(
+        run_id=tournament.run_id,
+        content_hash=_hash(rows, controls, facts, tournament, settings),
+        rows=tuple(rows),
+        controls=controls,
+        void=void,
+        notes=_notes(tournament, settings),
+        universes=facts,
+        gates=_definitions(settings),
+        settings=_settings_facts(tournament, settings),
+    )
+
+
+def _definitions(settings: TournamentSettings) -> tuple[GateDefinition, ...]:
+    standard = gate_rules.standard(settings.configuration.gates)
+    return tuple(
+        GateDefinition(
+            gate=gate,
+            direction=str(standard[gate][1]) if gate in standard else "",
+            threshold=standard[gate][0] if gate in standard else None,
+            asks=words.asks,
+        )
+        for gate, words in WORDS.items()
+    )
+
+
+def judge_controls(controls: Sequence[Control], settings: TournamentSettings) -> tuple[ControlVerdict, ...]:
+    """Judge the checks of the checker by the same gates; one that was not played has not behaved."""
+    verdicts = [_judge_control(control, settings) for control in controls]
+    played = {control.expectation for control in controls}
+    verdicts += [
+        ControlVerdict(
+            name=f"control that {expectation}",
+            universe="",
+            expectation=str(expectation),
+            observed="not played",
+            behaved=False,
+            detail="was switched off or did not run; without it the gates prove nothing",
+        )
+        for expectation in ControlExpectation
+        if expectation not in played
+    ]
+    return tuple(verdicts)
+
+
+def _judge_control(control: Control, settings: TournamentSettings) -> ControlVerdict:
+    universe = control.universe.name if control.universe is not None else ""
+    if control.expectation is ControlExpectation.REFUSED:
+        return ControlVerdict(
+            name=control.name,
+            universe=universe,
+            expectation=str(control.expectation),
+            observed="REFUSED" if control.refused else "not refused",
+            behaved=control.refused,
+            detail=control.refusal,
+        )
+    results = _judge_control_cells(control, settings)
+    words = sorted({verdict for verdict, _ in results}, key=lambda word: VERDICT_ORDER[word])
+    if control.expectation is ControlExpectation.NOT_PASS:
+        behaved = bool(results) and Verdict.PASS not in words
+    else:
+        behaved = bool(results) and words == [Verdict.PASS]
+    failed = sorted({token for _, tokens in results for token in tokens})
+    return ControlVerdict(
+        name=control.name,
+        universe=universe,
+        expectation=str(control.expectation),
+        observed=", ".join(words) if words else "nothing to judge",
+        behaved=behaved,
+        detail=f"gates that said no: {', '.join(failed)}" if failed else "all gates met" if words else "",
+    )
+
+
+def _judge_control_cells(
+    control: Control, settings: TournamentSettings
+) -> list[tuple[Verdict, tuple[str, ...]]]:
+    if control.universe is None:
+        return []
+    # A control is judged on what it was played with: a simulator it was not given is no missing evidence.
+    court = Court(
+        thresholds=settings.configuration.gates,
+        simulators=frozenset(cell.key.simulator for cell in control.cells),
+        universe=control.universe,
+    )
+    accounts = Accounts(control.cells)
+    results: list[tuple[Verdict, tuple[str, ...]]] = []
+    for cell in control.cells:
+        if cell.is_baseline or cell.key.simulator is not Simulator.CORE:
+            continue
+        if cell.status is CellStatus.MISSING:
+            results.append((Verdict.FAIL, (f"missing:{cell.problem}",)))
+            continue
+        evidence = accounts.evidence(cell)
+        check_identity(evidence.account, control.universe)
+        gates = gate_rules.judge_cell(evidence, court)
+        edge = excess_sharpe(evidence, court.days_per_year)
+        results.append((gate_rules.verdict(gates, edge), gate_rules.failures(gates)))
+    return results
+
+
+def _hash(
+    rows: Iterable[Row],
+    controls: tuple[ControlVerdict, ...],
+    universes: tuple[UniverseFacts, ...],
+    tournament: Tournament,
+    settings: TournamentSettings,
+) -> str:
+    return content_hash(
+        {
+            "schema": SCHEMA,
+            "inputs": tournament.inputs_hash,
+            "configuration": settings.content_hash,
+            "core_version": tournament.core_version,
+            "universes": universes,
+            "controls": controls,
+            "rows": [{"values": row.values, "gates": row.gates} for row in rows],
+        }
+    )
+
+
+def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, ...]:
+    notes = []
+    for universe in tournament.universes:
+        notes += [f"{universe.name}: {note}" for note in universe.notes]
+        if universe.synthetic:
+            notes.append(
+                f"{universe.name}: synthetic prices, made from a seed; nothing here reaches a real venue"
+            )
+        if not universe.market:
+            notes.append(f"{universe.name}: names no market, so its market row is the equally weighted pool")
+        if universe.holdout_openings:
+            times = "once" if universe.holdout_openings == 1 else f"{universe.holdout_openings} times"
+            notes.append(f"{universe.name}: the hold-out was opened {times}")
+        if universe.trials.count == 0:
+            notes.append(f"{universe.name}: the trials register is missing or empty")
+        if universe.adjustment != "none":
+            notes.append(
+                f"{universe.name}: prices are adjusted ({universe.adjustment}), traded under the rules "
+                f"{settings.configuration.rules.name}: lots and ticks are fractions that no venue offers"
+            )
+    changed = settings.configuration.gates.changed()
+    if changed:
+        notes.append(f"judged by other than the standard gates: {', '.join(changed)}")
+    return tuple(notes)
+
+
+def _settings_facts(tournament: Tournament, settings: TournamentSettings) -> dict[str, Value]:
+    windows = settings.configuration.windows
+    return {
+        "train": windows.train,
+        "test": windows.test,
+        "step": windows.step,
+        "purge": windows.purge,
+        "embargo": windows.embargo,
+        "costs": tournament.costs,
+        "costs_profile": settings.costs.name,
+        "limits_profile": settings.limits.name,
+        "rules": settings.configuration.rules.name,
+        "cash": settings.configuration.cash,
+        "seed": settings.configuration.seed,
+        "core_version": tournament.core_version,
+        "inputs_hash": tournament.inputs_hash,
+        "configuration_hash": tournament.configuration_hash,
+        "simulators": ", ".join(str(simulator) for simulator in settings.configuration.simulators),
+        "source": settings.source,
+    }
+
+
+def _universe_facts(universe: UniverseRecord) -> UniverseFacts:
+    intraday = universe.timeframe is not Timeframe.DAY_1
+    return UniverseFacts(
+        name=universe.name,
+        content_hash=universe.content_hash,
+        market=universe.market,
+        timeframe=str(universe.timeframe),
+        calendar=str(universe.calendar),
+        days_per_year=universe.calendar.days_per_year,
+        has_range=universe.has_range,
+        synthetic=universe.synthetic,
+        rows=universe.rows,
+        instruments=universe.instruments,
+        first_bar=stamp(universe.first, intraday=intraday),
+        last_bar=stamp(universe.last, intraday=intraday),
+        windows=universe.windows,
+        holdout_rows=universe.holdout_rows,
+        holdout_openings=universe.holdout_openings,
+        notes=universe.notes,
+        trials=universe.trials.count,
+        n_effective=universe.trials.n_effective,
+        register_head=universe.trials.head,
+    )

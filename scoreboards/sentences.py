@@ -1,0 +1,63 @@
+"""What a board says before its numbers: the headline, the reason, what to do next."""
+
+from engine.domain.gates import Verdict
+from scoreboards.board import Board, Row
+from scoreboards.explain import REFUSED, reasons
+
+
+def row_reasons(row: Row) -> list[str]:
+    """Say in plain words why a row did not pass; empty where it did."""
+    if row.text("status") == REFUSED:
+        return [f"was refused before it was played: {row.text('problem')}"]
+    if row.text("status") == "missing":
+        return [f"gave no result: {row.text('problem')}"]
+    return reasons(row.gates)
+
+
+def _strategies(rows: tuple[Row, ...]) -> list[str]:
+    return sorted({row.text("strategy") for row in rows})
+
+
+def headline(board: Board) -> str:
+    """Return the one sentence that a reader who does not trade understands."""
+    if board.void:
+        return "VOID: a control misbehaved, so this tournament proves nothing"
+    played = len(_strategies(board.judged))
+    passed = _strategies(board.candidates)
+    noun = "strategy" if played == 1 else "strategies"
+    if not passed:
+        return f"Nothing passed: none of {played} {noun} may move to paper trading"
+    return f"{len(passed)} of {played} {noun} may move to paper trading"
+
+
+def reason(board: Board) -> str:
+    """Return why the headline is what it is."""
+    if board.void:
+        wrong = [control for control in board.controls if not control.behaved]
+        return "; ".join(
+            f"{control.name}{f' on {control.universe}' if control.universe else ''} {control.expectation}, "
+            f"seen: {control.observed}{f' ({control.detail})' if control.detail else ''}"
+            for control in wrong
+        )
+    if board.candidates:
+        return f"all gates met by {len(board.candidates)} of {len(board.judged)} cells"
+    holds = sum(row.verdict is Verdict.HOLD for row in board.judged)
+    if holds:
+        return (
+            f"{holds} of {len(board.judged)} cells are clean but not proven (HOLD); honest gates may well "
+            "leave no winner, and they are not loosened to get one"
+        )
+    return f"every one of {len(board.judged)} cells failed a gate that more data alone would not mend"
+
+
+def next_command(board: Board) -> str:
+    """Return what to do now."""
+    if board.void:
+        return "mend the control that misbehaved, then run the tournament again; trust no row of this one"
+    if board.candidates:
+        best = board.candidates[0]
+        return (
+            f"engine backtest --strategy {best.text('strategy')} --data {best.text('universe')}   "
+            "and look at its fills"
+        )
+    return "engine strategy new NAME   and try another idea; every try is counted"
