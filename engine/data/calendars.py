@@ -1,9 +1,18 @@
 """Which bars a calendar expects. pandas and exchange_calendars are loaded on the first call."""
 
+import warnings
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from engine.domain.panel import IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
+
+_MARGIN_DAYS = 14
 
 
 def sessions(calendar: Calendar, first: str, last: str) -> IntArray:
@@ -11,11 +20,9 @@ def sessions(calendar: Calendar, first: str, last: str) -> IntArray:
     if calendar is Calendar.ALWAYS:
         days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
         return days.astype("datetime64[ns]").astype(np.int64)
-    import exchange_calendars
-
-    # Without explicit ends the library knows only the last twenty years.
-    known = exchange_calendars.get_calendar(calendar.value, start=first, end=last)
-    return np.asarray(known.sessions.values.astype("datetime64[ns]").astype(np.int64))
+    days = _exchange(calendar, first, last).sessions.values.astype("datetime64[ns]")
+    inside = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
+    return np.asarray(days[inside].astype(np.int64))
 
 
 def expected_opens(calendar: Calendar, timeframe: Timeframe, first: int, last: int, phase: int) -> IntArray:
@@ -57,15 +64,26 @@ def session_labels(calendar: Calendar, stamps: IntArray, wall_clock: IntArray) -
     wall_clock
         Shape (T,), the same instants as nanoseconds of the clock that they were written in.
     """
-    import exchange_calendars
     import pandas as pd
 
-    zone = exchange_calendars.get_calendar(calendar.value).tz
+    zone = _exchange(calendar, "2000-01-03", "2000-01-03").tz
     at_exchange = pd.DatetimeIndex(stamps.view("datetime64[ns]"), tz="UTC").tz_convert(zone).tz_localize(None)
     local = np.asarray(at_exchange.values).astype("datetime64[ns]").astype(np.int64)
     is_date = wall_clock % NANOSECONDS_PER_DAY == 0
     chosen = np.where(is_date, wall_clock, local)
     return np.asarray(chosen - chosen % NANOSECONDS_PER_DAY)
+
+
+def _exchange(calendar: Calendar, first: str, last: str) -> "ExchangeCalendar":
+    import exchange_calendars
+
+    # The library refuses a range without sessions or of one day: callers cut what lies around theirs.
+    start, end = np.datetime64(first, "D") - _MARGIN_DAYS, np.datetime64(last, "D") + _MARGIN_DAYS
+    with warnings.catch_warnings():
+        # The library uses what pandas 4 will change; its results are held by tests.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Without explicit ends it knows only the last twenty years.
+        return exchange_calendars.get_calendar(calendar.value, start=str(start), end=str(end))
 
 
 def _grid(start: int, stop: int, step: int) -> IntArray:
@@ -74,11 +92,9 @@ def _grid(start: int, stop: int, step: int) -> IntArray:
 
 
 def _session_bounds(calendar: Calendar, first: str, last: str) -> tuple[IntArray, IntArray]:
-    import exchange_calendars
-
-    known = exchange_calendars.get_calendar(calendar.value, start=first, end=last)
+    schedule = _exchange(calendar, first, last).schedule
     opens, closes = (
-        np.asarray(known.schedule[column].values.astype("datetime64[ns]").astype(np.int64))
+        np.asarray(schedule[column].dt.tz_convert(None).to_numpy().astype("datetime64[ns]").astype(np.int64))
         for column in ("open", "close")
     )
     return opens, closes

@@ -96,19 +96,21 @@ def recognise(file: str, header: Iterable[str]) -> tuple[Columns | None, list[Fi
         ]
     found: dict[str, str] = {}
     problems: list[Finding] = []
+    doubtful: set[str] = set()
     for role, spellings in _SPELLINGS.items():
         matches = [name for name in names if plain(name) in spellings]
         exact = [name for name in matches if plain(name) == spellings[0]]
         if len(matches) > 1 and len(exact) != 1:
+            doubtful.add(role)
             problems.append(_duplicate(file, role, matches))
         elif matches:
             found[role] = (exact or matches)[0]
     stamp, clock = _time_columns(names)
-    missing = [role for role, name in (("timestamp", stamp), ("close", found.get("close"))) if name is None]
-    given = [role for role in RANGE if role in found]
-    if given and len(given) < len(RANGE):
+    missing = ["timestamp"] if stamp is None else []
+    missing += [role for role in ("close",) if role not in found]
+    if any(role in found for role in RANGE):
         missing += [role for role in RANGE if role not in found]
-    problems += [_missing(file, role, names) for role in missing]
+    problems += [_missing(file, role, names) for role in missing if role not in doubtful]
     if problems or stamp is None:
         return None, problems
     return Columns(stamp=stamp, clock=clock, **found), []

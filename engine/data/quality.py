@@ -226,7 +226,7 @@ def _calendar_warnings(bars: Bars, timeframe: Timeframe, calendar: Calendar) -> 
 
 
 def _bad_ticks(bars: Bars) -> list[Finding]:
-    """A close that jumps and comes straight back."""
+    """Find closes that jump and come straight back."""
     if len(bars.close) < 3:
         return []
     moves = np.diff(np.log(bars.close))
@@ -247,7 +247,7 @@ def _bad_ticks(bars: Bars) -> list[Finding]:
 
 
 def _bad_wicks(bars: Bars) -> list[Finding]:
-    """A high or low far from everything that the bar and its neighbours traded at."""
+    """Find highs and lows far from everything that the bar and its neighbours traded at."""
     if bars.open is None or bars.high is None or bars.low is None or len(bars.close) < 3:
         return []
     before = np.concatenate([bars.close[:1], bars.close[:-1]])
@@ -272,7 +272,7 @@ def _bad_wicks(bars: Bars) -> list[Finding]:
 
 
 def _suspected_splits(bars: Bars) -> list[Finding]:
-    """A jump over night by a ratio such as 1/2, after which the price stays."""
+    """Find jumps over night by a ratio such as 1/2, after which the price stays."""
     if len(bars.close) < 3:
         return []
     logs = np.log(bars.close)

@@ -105,7 +105,7 @@ def _nanoseconds(column: pd.Series) -> IntArray:
 
 
 def _bounded(clocks: pd.Series) -> pd.Series:
-    """Return datetimes without a zone, NaT for those that nanoseconds cannot hold or that nobody traded in."""
+    """Return datetimes without a zone, NaT for those that nanoseconds cannot hold."""
     return clocks.where((clocks >= _EARLIEST) & (clocks < _LATEST))
 
 
