@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
+
 from engine.home import cache_folder
 
 _KERNEL_PACKAGES = ("core", "features", "pipeline")
@@ -30,14 +32,19 @@ def core_version() -> str:
 
 
 CORE_VERSION = core_version()
-os.environ["NUMBA_CACHE_DIR"] = str(cache_folder() / "kernels" / CORE_VERSION)
-
-import numba  # noqa: E402  # the cache folder is read once, when numba is imported
+_CACHE = str(cache_folder() / "kernels" / CORE_VERSION)
+# Child processes read the variable; here numba may have been imported before.
+os.environ["NUMBA_CACHE_DIR"] = _CACHE
+numba.config.CACHE_DIR = _CACHE  # type: ignore[attr-defined]  # set by numba at import
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-_OPTIONS = {"cache": True, "nogil": True, "fastmath": False, "error_model": "numpy", "_nrt": False}
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": False,
+    "error_model": "numpy",
+    "_nrt": False,
+}
 
 
 def kernel(function: _Function) -> _Function:

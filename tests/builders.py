@@ -51,7 +51,7 @@ def random_panel(
     holes: float = 0.0,
     timeframe: Timeframe = Timeframe.DAY_1,
 ) -> Panel:
-    """Make a random walk; `holes` is the share of bars that did not trade, first bars of some are unlisted."""
+    """Make a random walk; `holes` is the share of bars that did not trade, some are listed late."""
     rng = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, (rows, instruments)), axis=0))
     open_: FloatArray = close * np.exp(rng.normal(0.0, volatility / 3, close.shape))

@@ -25,7 +25,8 @@ class Played:
     @property
     def equity(self) -> FloatArray:
         """Equity after every bar."""
-        return self.recorder.equity[0]
+        curve: FloatArray = self.recorder.equity[0]
+        return curve
 
     def fills(self) -> list[dict[str, int]]:
         """Fills as named integers."""

@@ -10,7 +10,7 @@ import numpy as np
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.reasons import Reason
 
-# values: money and ratios
+# Money and ratios, in `values`.
 CASH = 0
 EQUITY = 1
 PEAK = 2
@@ -22,10 +22,9 @@ RETURN_SUM = 7
 RETURN_SQUARES = 8
 TURNOVER = 9
 FEES = 10
-ROW_TURNOVER = 11
-VALUES = 12
+VALUES = 11
 
-# counts: whole numbers and timers, in bars since the origin
+# Whole numbers and timers in bars since the origin, in `counts`.
 BUSY = 0  # orders waiting for the next bar, and targets to be decided again
 HALT_UNTIL = 1  # 0: not halted
 RECOVERY_UNTIL = 2
@@ -39,7 +38,7 @@ NEXT_PLAN = 9
 REASONS = 10  # from here on one count a reason
 COUNTS = REASONS + len(Reason)
 
-# holdings: a number an instrument
+# A number an instrument, in `holdings`.
 UNITS = 0
 BASE = 1
 SIGNAL = 2
@@ -47,7 +46,7 @@ LIMIT = 3
 TARGET = 4  # scratch of a decision: the weight decided, after limits
 HOLDINGS = 5
 
-# lots: a whole number an instrument
+# A whole number an instrument, in `lots`.
 LOTS = 0
 PENDING = 1
 CAUSE = 2

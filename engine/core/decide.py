@@ -184,7 +184,7 @@ def record_order(
     recorder: Recorder,
 ) -> int:
     """Write an order down; return its place, or -1 where orders are not recorded."""
-    place = recorder.order_start[account] + counts[ORDERS]
+    place: int = recorder.order_start[account] + counts[ORDERS]
     counts[ORDERS] += 1
     if place >= recorder.order_start[account + 1]:
         return -1

@@ -119,7 +119,14 @@ def inside_bound(price_e8: int, side: int, limit: float, rules: Rules) -> bool:
 
 @inlined_kernel
 def settle_order(
-    account: int, n: int, filled: int, reason: int, stands: bool, counts: IntArray, lots: IntArray, recorder: Recorder
+    account: int,
+    n: int,
+    filled: int,
+    reason: int,
+    stands: bool,
+    counts: IntArray,
+    lots: IntArray,
+    recorder: Recorder,
 ) -> None:
     """Close a pending order; `stands`: what was not filled is decided again on this bar."""
     if reason != NO_REASON:
@@ -168,9 +175,7 @@ def fill_orders(
             settle_order(account, n, 0, reason, True, counts, lots, recorder)
             continue
         lot_size = market.lot_size[n]
-        price_e8 = fill_price_e8(
-            market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs
-        )
+        price_e8 = fill_price_e8(market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs)
         if not inside_bound(price_e8, side, holdings[LIMIT, n], rules):
             settle_order(account, n, 0, OUTSIDE_BOUND, True, counts, lots, recorder)
             continue

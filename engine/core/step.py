@@ -1,8 +1,8 @@
 """One bar, and many: fill, book, mark, decide.
 
-`advance` is the primitive. It walks over quiet bars (nothing waits, no signal changes, no limit is near) with a
-few comparisons each, and gives the rest to `full_bar`. Both do the same arithmetic in the same order, so a run
-does not depend on where it was cut: many bars, or one at a time as in paper and live.
+`advance` is the primitive. It walks over quiet bars (nothing waits, no signal changes, no limit is near)
+with a few comparisons each, and gives the rest to `full_bar`. Both do the same arithmetic in the same order,
+so a run does not depend on where it was cut: many bars, or one at a time as in paper and live.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,6 @@ from engine.core.account import (
     RECOVERY_UNTIL,
     RETURN_SQUARES,
     RETURN_SUM,
-    ROW_TURNOVER,
     SCALE,
     SIGNAL,
     TARGET,
@@ -82,7 +81,7 @@ class Plans(NamedTuple):
 @inlined_kernel
 def equity_of(mark_row: FloatArray, values: FloatArray, holdings: FloatArray) -> float:
     """Return cash plus what is held at the mark, summed in instrument order."""
-    equity = values[CASH]
+    equity: float = values[CASH]
     for n in range(mark_row.shape[0]):
         equity += holdings[UNITS, n] * mark_row[n]
     return equity
@@ -110,7 +109,9 @@ def book_day(equity: float, values: FloatArray, counts: IntArray) -> None:
 
 
 @inlined_kernel
-def record_bar(account: int, bar: int, equity: float, turnover: float, values: FloatArray, recorder: Recorder) -> None:
+def record_bar(
+    account: int, bar: int, equity: float, turnover: float, values: FloatArray, recorder: Recorder
+) -> None:
     """Write the curves of one bar, if they are recorded."""
     if recorder.equity.shape[0] > 0:
         place = bar - recorder.first_row
@@ -206,9 +207,9 @@ def mark_decided_in_trade(
     holdings: FloatArray,
     lots: IntArray,
 ) -> bool:
-    """Say which targets this bar decides: after a review all, else by plan, drift, signals, what stands, tiers."""
+    """Mark what this bar decides: all after a review, else by plan, drift, signals, what stands, tiers."""
     if reviewed:
-        # The review after a halt: back in at a lower scale, with the drawdown measured from here (RULINGS C6).
+        # The review after a halt: back in at a lower scale, the drawdown measured from here (RULINGS C6).
         counts[HALT_UNTIL] = 0
         values[TIER_PEAK] = values[EQUITY]
         counts[RECOVERY_UNTIL] = bar + limits.recovery_bars
@@ -317,7 +318,6 @@ def full_bar(
     if traded > 0.0:
         turnover = (traded + abs(net)) / 2.0 / equity
         values[TURNOVER] += turnover
-    values[ROW_TURNOVER] = turnover
     book_equity(equity, values)
     if market.flags[row] & DAY_END:
         book_day(equity, values, counts)
@@ -330,7 +330,7 @@ def full_bar(
 @inlined_kernel
 def signals_change(signal_row: FloatArray, held: FloatArray) -> bool:
     """Say whether a bar's signals differ from those in force. A missing one does not."""
-    for n in range(signal_row.shape[0]):
+    for n in range(signal_row.shape[0]):  # noqa: SIM110  # generators do not compile
         if signal_row[n] != held[n] and not np.isnan(signal_row[n]):
             return True
     return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -181,20 +181,22 @@ class Panel:
     def rows(self, start: int, stop: int) -> Self:
         """Return bars `start` up to, not including, `stop`."""
         cut = slice(start, stop)
+        prices: dict[str, Any] = {name: getattr(self, name)[cut] for name in PRICE_FIELDS}
         return replace(
             self,
             timestamps=self.timestamps[cut],
-            **{name: getattr(self, name)[cut] for name in PRICE_FIELDS},
             fields={name: values[cut] for name, values in self.fields.items()},
+            **prices,
         )
 
     def select(self, columns: tuple[int, ...]) -> Self:
         """Return the same bars of some instruments, in the order given."""
         index = list(columns)
+        prices: dict[str, Any] = {name: getattr(self, name)[:, index] for name in PRICE_FIELDS}
         return replace(
             self,
             instruments=tuple(self.instruments[column] for column in index),
-            **{name: np.ascontiguousarray(getattr(self, name)[:, index]) for name in PRICE_FIELDS},
+            **prices,
             fields={
                 name: np.ascontiguousarray(values[:, index]) if values.ndim == 2 else values
                 for name, values in self.fields.items()

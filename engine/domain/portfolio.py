@@ -1,4 +1,4 @@
-"""What a strategy and its allocation ask for: base weights, when they are in force, and how signals scale them."""
+"""What a strategy and its allocation ask for: base weights, from when, and how signals scale them."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -80,17 +80,17 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.cash > 0:
             raise InvalidValueError(f"cash must be above 0, was {self.cash}")
-        for name, value in (("halt_bars", self.limits.halt_bars), ("stale_bars", self.rules.stale_bars)):
-            if value < 1:
-                raise InvalidValueError(f"{name} must be at least 1, was {value}")
-        for name, value in (("lot_size", self.rules.lot_size), ("tick_size", self.rules.tick_size)):
-            if not value > 0:
-                raise InvalidValueError(f"{name} must be above 0, was {value}")
+        for name, bars in (("halt_bars", self.limits.halt_bars), ("stale_bars", self.rules.stale_bars)):
+            if bars < 1:
+                raise InvalidValueError(f"{name} must be at least 1, was {bars}")
+        for name, size in (("lot_size", self.rules.lot_size), ("tick_size", self.rules.tick_size)):
+            if not size > 0:
+                raise InvalidValueError(f"{name} must be above 0, was {size}")
         if not 0 <= self.rules.cash_buffer < 1:
             raise InvalidValueError(f"cash_buffer must be from 0 to below 1, was {self.rules.cash_buffer}")
-        for name, value in self.costs._asdict().items():
-            if not value >= 0:
-                raise InvalidValueError(f"{name} must be at least 0, was {value}")
+        for name, cost in self.costs._asdict().items():
+            if not cost >= 0:
+                raise InvalidValueError(f"{name} must be at least 0, was {cost}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,7 +166,8 @@ def run_all(
     for place, column in enumerate(columns):
         if column.plan.weights.shape[1] != instruments:
             raise InvalidValueError(
-                f"column {place}: plan has {column.plan.weights.shape[1]} instruments, the panel {instruments}"
+                f"column {place}: the plan has {column.plan.weights.shape[1]} instruments, "
+                f"the panel {instruments}"
             )
         if column.plan.rows[0] < start:
             raise InvalidValueError(
@@ -200,15 +201,13 @@ def run_all(
     accounts = run(recorder)
     if detail is Detail.RECORDS:
         # The first run said how many records there are.
-        recorder = new_recorder(
-            len(ordered), stop - start, instruments, start, curves=True, counted=accounts
-        )
+        recorder = new_recorder(len(ordered), stop - start, instruments, start, curves=True, counted=accounts)
         accounts = run(recorder)
     return _outcome(panel, settings.cash, (start, stop), accounts, recorder, np.argsort(order), detail)
 
 
 def _root_hash(column: Column) -> str:
-    """Return the key by which columns stand: those that share a signal together, it is evaluated once a block."""
+    """Return the key that puts columns of one signal together, so that a block evaluates it once."""
     return "" if column.root is None else column.root.hash
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def deal(panel: Panel, roots: Sequence[Expression | None], threads: int) -> list
     bounds = []
     for low, high in ((0, without), (without, len(roots))):
         edges = np.linspace(low, high, max(1, min(threads, high - low)) + 1).astype(int)
-        bounds += [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+        bounds += [(int(a), int(b)) for a, b in pairwise(edges) if a < b]
     chunks = []
     for first, last in bounds:
         places: dict[str, int] = {}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.core.account import EXITS, FILLS, HALTS, REASONS, Accounts, new_accounts
+from engine.core.account import EXITS, FILLS, HALTS, REASONS, TARGET, Accounts, new_accounts
 from engine.core.market import Market, advance_marks, market_of
 from engine.core.records import Recorder
 from engine.core.settings import Costs, Limits, Rules
 from engine.core.simulate import new_recorder, pack_plans, simulate, step
-from engine.core.step import Plans
+from engine.core.step import Plans, full_bar
 from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest, Plan
 from tests.builders import random_panel
@@ -24,10 +24,11 @@ LIMITS = Limits(halt_bars=5, recovery_bars=15)
 
 
 def random_signals(rows: int, instruments: int, seed: int) -> FloatArray:
-    """Draw signals that stay for a while; some are missing, some ask for shorts."""
+    """Draw signals that stay for a while (odd seeds: for long); some are missing, some ask for shorts."""
     rng = np.random.default_rng(seed)
-    levels = rng.choice([0.0, 0.5, 1.0, -1.0], size=(rows, instruments), p=[0.4, 0.2, 0.35, 0.05])
-    keep = rng.random((rows, instruments)) < 0.9
+    stay = 0.99 if seed % 2 else 0.9
+    levels = rng.choice([0.0, 0.5, 1.0, -1.0], size=(rows, instruments), p=[0.2, 0.15, 0.6, 0.05])
+    keep = rng.random((rows, instruments)) < stay
     for row in range(1, rows):
         levels[row, keep[row]] = levels[row - 1, keep[row]]
     levels[rng.random((rows, instruments)) < 0.03] = np.nan
@@ -35,10 +36,10 @@ def random_signals(rows: int, instruments: int, seed: int) -> FloatArray:
 
 
 def random_plan(rows: int, instruments: int, seed: int, drift_band: float) -> Plan:
-    """Draw base weights every seven rows from row 3 on."""
+    """Draw base weights from row 3 on, every seven rows (odd seeds: rarely)."""
     rng = np.random.default_rng(seed)
-    at = np.arange(3, rows, 7)
-    weights = rng.random((len(at), instruments)) * (rng.random((len(at), instruments)) < 0.7)
+    at = np.arange(3, rows, 150 if seed % 2 else 7)
+    weights = rng.random((len(at), instruments)) * (rng.random((len(at), instruments)) < 0.9)
     sums = weights.sum(axis=1, keepdims=True)
     weights = np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
     return Plan(rows=at, weights=weights, drift_band=drift_band)
@@ -88,9 +89,8 @@ def run_whole(panel: Panel, signals: FloatArray, plans: Plans) -> tuple[Accounts
 def assert_same(left: tuple[Accounts, Recorder], right: tuple[Accounts, Recorder]) -> None:
     """Compare every array, bit for bit."""
     for a, b in zip(left, right, strict=True):
-        for name in a._fields:
-            first, second = np.asarray(getattr(a, name)), np.asarray(getattr(b, name))
-            assert first.tobytes() == second.tobytes(), name
+        for name, first, second in zip(type(a)._fields, a, b, strict=True):
+            assert np.asarray(first).tobytes() == np.asarray(second).tobytes(), name
 
 
 CASES = [
@@ -98,15 +98,16 @@ CASES = [
     for seed, (instruments, invest, drift_band) in enumerate(
         [
             (1, Invest.SCALED, np.inf),
+            (1, Invest.FULL, np.inf),
             (1, Invest.FULL, 0.05),
+            (2, Invest.SCALED, np.inf),
             (3, Invest.SCALED, 0.0),
             (5, Invest.FULL, np.inf),
             (6, Invest.SCALED, 0.05),
             (9, Invest.SCALED, np.inf),
             (12, Invest.FULL, 0.0),
-            (12, Invest.FULL, 0.05),
         ]
-        * 3
+        * 4
     )
 ]
 
@@ -128,11 +129,31 @@ def test_a_walk_equals_its_single_steps(
     for row in range(rows):
         step_market = one_row(panel, market, row, last, stale)
         # A step counts its bar from the origin, so the recorder's rows agree with the whole walk.
-        step(
-            0, row, signals[row : row + 1], step_market, plans, COSTS, RULES, LIMITS, accounts, recorder
-        )
+        step(0, row, signals[row : row + 1], step_market, plans, COSTS, RULES, LIMITS, accounts, recorder)
 
     assert whole[0].counts[0].sum() > 0
+    assert_same(whole, (accounts, recorder))
+
+
+@pytest.mark.parametrize(("seed", "instruments", "invest", "drift_band"), CASES)
+def test_bars_that_are_skipped_are_bars_on_which_nothing_happens(
+    seed: int, instruments: int, invest: Invest, drift_band: float
+) -> None:
+    rows = 400
+    panel = random_panel(rows, instruments, seed=seed, volatility=0.03, holes=0.02)
+    signals = random_signals(rows, instruments, seed)
+    plans = pack_plans([random_plan(rows, instruments, seed, drift_band)], [invest])
+    whole = run_whole(panel, signals, plans)
+
+    market = market_of(panel, RULES)
+    accounts = new_accounts(1, instruments, 10_000.0)
+    recorder = new_recorder(1, rows, instruments, 0, curves=True, counted=whole[0])
+    state = (accounts.values[0], accounts.counts[0], accounts.holdings[0], accounts.lots[0])
+    for row in range(rows):
+        full_bar(0, row, row, signals[row], market, plans, COSTS, RULES, LIMITS, *state, recorder)
+
+    for scratch in (whole[0], accounts):
+        scratch.holdings[:, TARGET] = 0.0
     assert_same(whole, (accounts, recorder))
 
 
@@ -147,7 +168,9 @@ def test_the_cases_reach_every_rule() -> None:
         halts += counts[HALTS]
         exits += counts[EXITS]
         reasons = counts[REASONS:] if not len(reasons) else reasons + counts[REASONS:]
-    assert fills > 1000 and halts > 3 and exits > 3
+    assert fills > 1000
+    assert halts > 3
+    assert exits > 3
     never = {int(code) for code in np.flatnonzero(reasons == 0)}
     # No clusters here, no bar without volume, no data without ranges, and `NONE` is not counted.
     assert never == {0, 3, 13, 14}

@@ -29,7 +29,9 @@ def test_close_only_data_fills_at_the_next_close() -> None:
 
     played = play(panel, weights(0.5), rules=WHOLE_LOTS._replace(order_kind=MARKET))
 
-    assert [(fill["row"], fill["lots"], fill["price_e8"]) for fill in played.fills()] == [(1, 50, 800_000_000)]
+    assert [(fill["row"], fill["lots"], fill["price_e8"]) for fill in played.fills()] == [
+        (1, 50, 800_000_000)
+    ]
 
 
 def test_costs_move_the_price_and_add_a_fee() -> None:
@@ -133,7 +135,9 @@ def test_a_bar_that_did_not_trade_fills_nothing_and_the_target_stands() -> None:
     played = play(panel, weights(0.5), rules=WHOLE_LOTS._replace(order_kind=MARKET))
 
     assert played.orders()[0]["outcome"] == Reason.NOT_TRADED
-    assert [(fill["row"], fill["lots"], fill["price_e8"]) for fill in played.fills()] == [(2, 50, 2_000_000_000)]
+    assert [(fill["row"], fill["lots"], fill["price_e8"]) for fill in played.fills()] == [
+        (2, 50, 2_000_000_000)
+    ]
 
 
 def test_sells_are_filled_before_buys_and_pay_for_them() -> None:
@@ -186,9 +190,7 @@ def test_a_close_of_a_small_position_is_always_sent() -> None:
     panel = panel_of({"A": [10, 10, 1, 1]}, opens={"A": [10, 10, 1, 1]})
     signals = np.array([[1.0], [1.0], [0.0], [0.0]])
 
-    played = play(
-        panel, weights(0.1), signals=signals, rules=WHOLE_LOTS._replace(minimum_notional=60.0)
-    )
+    played = play(panel, weights(0.1), signals=signals, rules=WHOLE_LOTS._replace(minimum_notional=60.0))
 
     assert [fill["lots"] for fill in played.fills()] == [10, -10]
 
@@ -201,7 +203,12 @@ def test_what_stops_trading_is_marked_at_its_last_close_then_booked_out_with_a_h
     # Five bars without a trade are rows 2 to 6; booked out on the fifth at 10 x (1 - 0.3).
     assert played.equity.tolist() == [1000.0] * 6 + [850.0] * 2
     last = played.fills()[-1]
-    assert (last["row"], last["lots"], last["price_e8"], last["cause"]) == (6, -50, 700_000_000, Cause.DELISTED)
+    assert (last["row"], last["lots"], last["price_e8"], last["cause"]) == (
+        6,
+        -50,
+        700_000_000,
+        Cause.DELISTED,
+    )
     assert played.accounts.counts[0, EXITS] == 1
     assert played.accounts.counts[0, TRADES] == 0
 
