@@ -57,7 +57,10 @@ def top_k(k: int, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
 
 @kernel
 def cross_moment(standardise: float, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
-    """Distance to the mean of the bar, over the sample standard deviation if `standardise` is 1."""
+    """Distance to the mean of the bar, over the sample standard deviation if `standardise` is 1.
+
+    All equal, or one alone: there is no deviation to measure in, and the result is NaN.
+    """
     for row in range(rows):
         values = x[row * n : row * n + n]
         count = 0
@@ -66,11 +69,15 @@ def cross_moment(standardise: float, x: FloatArray, out: FloatArray, rows: int, 
             if values[j] == values[j]:
                 count += 1
                 total += values[j]
-        mean = total / count
+        if count < 2 and standardise > 0.0:
+            for j in range(n):
+                out[row * n + j] = np.nan
+            continue
+        mean = total / max(count, 1)
         spread = 0.0
         for j in range(n):
             if values[j] == values[j]:
                 spread += (values[j] - mean) * (values[j] - mean)
         scale = np.sqrt(spread / (count - 1)) if standardise > 0.0 else 1.0
         for j in range(n):
-            out[row * n + j] = (values[j] - mean) / scale
+            out[row * n + j] = (values[j] - mean) / scale if scale > 0.0 else np.nan

@@ -10,6 +10,8 @@ Rules that hold for every operator:
 - Truths are 1.0 and 0.0; comparisons are strict as written, and every number but 0 is true.
 """
 
+import math
+
 from engine.domain.errors import InvalidValueError
 from engine.features.expression import Expression, node, operand
 from engine.features.opcodes import Op
@@ -164,7 +166,8 @@ def rolling_rank(x: Operand, length: int) -> Expression:
 def zscore(x: Operand, length: int) -> Expression:
     """Return the distance to the average of `length` observations in deviations, NaN if all are equal."""
     length = _length("zscore", "length", length, 2)
-    return (operand(x) - sma(x, length)) / rolling_std(x, length)
+    deviation = rolling_std(x, length)
+    return where(deviation > 0.0, (operand(x) - sma(x, length)) / deviation, math.nan)
 
 
 def rolling_corr(x: Operand, y: Operand, length: int) -> Expression:

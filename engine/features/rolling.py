@@ -15,7 +15,7 @@ from engine.compiled import kernel
 from engine.domain.panel import FloatArray
 
 LAG_HEADER = 2
-SUM_HEADER = 4
+SUM_HEADER = 6
 MOMENTS_HEADER = 8
 EXTREME_HEADER = 3
 SORTED_HEADER = 2
@@ -64,7 +64,12 @@ def rolling_sum(
     rows: int,
     n: int,
 ) -> None:
-    """Sum of the window over `divisor`: 1 for a sum, `length` for a mean."""
+    """Sum of the window over `divisor`: 1 for a sum, `length` for a mean.
+
+    What is summed are distances to a value of the last lap, so that a price which stands still has itself as its
+    mean, and two averages of it tie.
+    """
+    weight = length / divisor
     units = SUM_HEADER + length
     for column in range(n):
         base = offset + column * units
@@ -72,6 +77,8 @@ def rolling_sum(
         full = state[base + 1]
         total = state[base + 2]
         fresh = state[base + 3]
+        centre = state[base + 4]
+        centre_fresh = state[base + 5]
         ring = state[base + SUM_HEADER : base + units]
         for row in range(rows):
             k = row * n + column
@@ -79,20 +86,26 @@ def rolling_sum(
             if value != value:
                 out[k] = np.nan
                 continue
+            if position == 0 and full == 0.0:
+                centre_fresh = value
             total += value - ring[position]
-            fresh += value
+            fresh += value - centre_fresh
             ring[position] = value
             position += 1
             if position == length:
                 position = 0
-                total = fresh
-                fresh = 0.0
                 full = 1.0
-            out[k] = total / divisor if full > 0.0 else np.nan
+                total = fresh
+                centre = centre_fresh
+                fresh = 0.0
+                centre_fresh = value
+            out[k] = centre * weight + total / divisor if full > 0.0 else np.nan
         state[base] = position
         state[base + 1] = full
         state[base + 2] = total
         state[base + 3] = fresh
+        state[base + 4] = centre
+        state[base + 5] = centre_fresh
 
 
 @kernel

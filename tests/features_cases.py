@@ -1,0 +1,67 @@
+"""Every operator as at least one expression with short windows, so that small panels fill them many times."""
+
+from engine.features import operators as op
+from engine.features.expression import Expression
+from engine.features.operators import close, high, low, open_, volume
+
+CASES: dict[str, tuple[Expression, ...]] = {
+    "field": (op.field("close"), op.field("level")),
+    "constant": (op.constant(2.5), op.constant(float("nan"))),
+    "of": (op.of("B", close) / close,),
+    "minimum": (op.minimum(open_, close), op.minimum(close, 100.0)),
+    "maximum": (op.maximum(open_, close),),
+    "log": (op.log(close), op.log(close - 100.0)),
+    "exp": (op.exp(close / 100.0),),
+    "sqrt": (op.sqrt(close), op.sqrt(close - 100.0)),
+    "sign": (op.sign(close - 100.0),),
+    "equal": (op.equal(open_, close), op.equal(close, op.lag(close))),
+    "where": (op.where(close > open_, high, low), op.where(close > 100.0, 1.0, 0.0)),
+    "lag": (op.lag(close), op.lag(close, 7)),
+    "diff": (op.diff(close), op.diff(close, 5)),
+    "returns": (op.returns(close), op.returns(close, 5)),
+    "log_returns": (op.log_returns(close, 3),),
+    "rolling_sum": (op.rolling_sum(close, 1), op.rolling_sum(close, 6)),
+    "sma": (op.sma(close, 1), op.sma(close, 5), op.sma(op.sma(close, 3), 4)),
+    "rolling_std": (op.rolling_std(close, 2), op.rolling_std(close, 7)),
+    "rolling_min": (op.rolling_min(low, 1), op.rolling_min(low, 5)),
+    "rolling_max": (op.rolling_max(high, 1), op.rolling_max(high, 6)),
+    "rolling_quantile": (op.rolling_quantile(close, 5, 0.0), op.rolling_quantile(close, 8, 0.3)),
+    "rolling_median": (op.rolling_median(close, 1), op.rolling_median(close, 4), op.rolling_median(close, 5)),
+    "rolling_rank": (op.rolling_rank(close, 2), op.rolling_rank(close, 6)),
+    "zscore": (op.zscore(close, 6),),
+    "rolling_corr": (op.rolling_corr(close, volume, 5), op.rolling_corr(close, op.field("level"), 4)),
+    "rolling_beta": (op.rolling_beta(op.returns(close), op.returns(op.field("level")), 6),),
+    "volatility": (op.volatility(close, 5),),
+    "ema": (op.ema(close, 1), op.ema(close, 4), op.ema(op.returns(close), 6)),
+    "wilder": (op.wilder(close, 1), op.wilder(close, 5)),
+    "latch": (op.latch(close > 101.0, close < 99.0), op.latch(close > open_, close < low, 3)),
+    "bars_since": (op.bars_since(close > 101.0), op.bars_since(close > 102.0, 4)),
+    "rsi": (op.rsi(close, 5),),
+    "true_range": (op.true_range(),),
+    "atr": (op.atr(5),),
+    "bollinger_upper": (op.bollinger_upper(close, 5),),
+    "bollinger_lower": (op.bollinger_lower(close, 5, 1.5),),
+    "donchian_upper": (op.donchian_upper(5),),
+    "donchian_lower": (op.donchian_lower(4),),
+    "macd": (op.macd(close, 3, 6),),
+    "vwap": (op.vwap(4),),
+    "cross_rank": (op.cross_rank(close),),
+    "cross_zscore": (op.cross_zscore(close),),
+    "cross_demean": (op.cross_demean(close),),
+    "top_k": (op.top_k(close, 1), op.top_k(op.returns(close), 2)),
+    # Overloaded operators of Python.
+    "+ - * /": (
+        close + 1.0,
+        1.0 + close,
+        open_ - close,
+        1.0 - close,
+        2.0 * close,
+        close / open_,
+        1.0 / close,
+    ),
+    "- abs": (-close, abs(100.0 - close)),
+    "> >= < <=": (close > open_, close >= 100.0, close < open_, close <= 100.0),
+    "& | ~": ((close > 100.0) & (open_ > 100.0), (close > 101.0) | (open_ < 99.0), ~(close > 100.0)),
+}
+
+ROOTS: tuple[Expression, ...] = tuple(root for roots in CASES.values() for root in roots)
