@@ -205,17 +205,31 @@ def stress_delta(returns: FloatArray, reference: FloatArray) -> float:
     return float(excess[stressed].mean()) - float(excess[~stressed].mean())
 
 
+def sharpe_of_each(parts: FloatArray, days_per_year: int) -> FloatArray:
+    """Return the annualised Sharpe ratio of each row, shape (B,); 0 without variance.
+
+    A part that stood still earned nothing for its risk: beside others it counts as 0, not as absent.
+
+    Parameters
+    ----------
+    parts
+        Shape (B, L), at least 5 daily returns a row, else NaN.
+    """
+    if parts.shape[1] < MINIMUM_OBSERVATIONS:
+        return np.full(len(parts), math.nan)
+    moved = (parts != parts[:, :1]).any(axis=1)
+    deviations = np.where(moved, parts.std(axis=1, ddof=1), 1.0)
+    return np.where(moved, parts.mean(axis=1) / deviations, 0.0) * math.sqrt(days_per_year)
+
+
 def block_sharpes(returns: FloatArray) -> FloatArray:
     """Return the Sharpe ratios of non-overlapping blocks of 252 days, shape (B,).
 
-    Blocks count from the first day, a last one that is not whole is left out; a block without variance has
-    a Sharpe ratio of 0.
+    Blocks count from the first day, a last one that is not whole is left out.
     """
     n_blocks = returns.size // FRAGILITY_BLOCK_DAYS
     blocks = returns[: n_blocks * FRAGILITY_BLOCK_DAYS].reshape(n_blocks, FRAGILITY_BLOCK_DAYS)
-    return np.array(
-        [sharpe(block, FRAGILITY_BLOCK_DAYS) if _has_variance(block) else 0.0 for block in blocks]
-    )
+    return sharpe_of_each(blocks, FRAGILITY_BLOCK_DAYS)
 
 
 def temporal_fragility(returns: FloatArray) -> float:
