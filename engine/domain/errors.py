@@ -6,7 +6,8 @@ GauntletError
 │   └── ConfigurationError   a configuration file is wrong, all its problems at once (exit 2)
 ├── LookAheadError           something read the future
 ├── IdentityError            a report does not agree with the account it reports on
-└── AllocationError          a solver gave no usable weights
+├── AllocationError          a solver gave no usable weights
+└── SimulatorError           a second simulator could not play an account
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,10 @@ class IdentityError(GauntletError):
 
 class AllocationError(GauntletError):
     """A solver gave no usable weights."""
+
+
+class SimulatorError(GauntletError):
+    """A second simulator could not play an account; nothing takes the place of what it would have said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
