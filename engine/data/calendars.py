@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 _MARGIN_DAYS = 14
 
 
+def complete_since(calendar: Calendar) -> int:
+    """Return from when on (UTC nanoseconds) every session that a calendar expects was one.
+
+    exchange_calendars 4.13 with pandas 3.1 knows no holidays before 1970: a bar that is missing on one of
+    them is no gap.
+    """
+    return -(2**63) if calendar is Calendar.ALWAYS else 0
+
+
 def sessions(calendar: Calendar, first: str, last: str) -> IntArray:
     """Return the sessions from `first` to `last` (ISO dates, both included), shape (D,), UTC midnights."""
     if calendar is Calendar.ALWAYS:

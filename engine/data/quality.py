@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.data.calendars import expected_opens
+from engine.data.calendars import complete_since, expected_opens
 from engine.data.findings import BoolArray, Finding, Kind, positions
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.time import Calendar, Timeframe
@@ -206,7 +206,7 @@ def _calendar_warnings(bars: Bars, timeframe: Timeframe, calendar: Calendar) -> 
         found.append(
             bars.finding(Kind.OUTSIDE_CALENDAR, first, span, f"the calendar {calendar.value} is closed then")
         )
-    missing = ~np.isin(expected, bars.stamps[~off_grid])
+    missing = ~np.isin(expected, bars.stamps[~off_grid]) & (expected >= complete_since(calendar))
     for first, last in _runs(missing):
         number = last - first + 1
         after = int(np.searchsorted(bars.stamps, expected[last]))

@@ -1,6 +1,7 @@
 """Time stamps become UTC nanoseconds or are refused."""
 
 from datetime import UTC
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_an_empty_stamp_is_refused_with_its_row() -> None:
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_typed_columns_keep_their_instants_in_every_unit(unit: str) -> None:
+def test_typed_columns_keep_their_instants_in_every_unit(unit: Literal["s", "ms", "us", "ns"]) -> None:
     column = pd.Series(pd.DatetimeIndex(["2020-01-31 00:00"]).as_unit(unit).tz_localize(NEW_YORK))
 
     stamps, problems = parse("a.parquet", column, None)
