@@ -17,17 +17,22 @@ def project_folder() -> Path:
     return Path.cwd() / PACKAGE
 
 
+def add_folder(folder: Path) -> None:
+    """Make the files of a folder modules of the package `strategies`, behind those that it has.
+
+    So they import one another, and are found by name in worker processes as well.
+    """
+    package = importlib.import_module(PACKAGE)
+    if folder.resolve() not in {Path(known).resolve() for known in package.__path__}:
+        package.__path__.append(str(folder.resolve()))
+        importlib.invalidate_caches()
+
+
 def _folders() -> list[Path]:
     """Return the folders that strategies are found in, the packaged one first."""
-    package = importlib.import_module(PACKAGE)
-    own = project_folder()
-    known = {Path(folder).resolve() for folder in package.__path__}
-    if own.is_dir() and own.resolve() not in known:
-        # The user's files become modules of the same package, so that they import one another and are found
-        # by name in worker processes as well.
-        package.__path__.append(str(own.resolve()))
-        importlib.invalidate_caches()
-    return [Path(folder) for folder in package.__path__]
+    if project_folder().is_dir():
+        add_folder(project_folder())
+    return [Path(folder) for folder in importlib.import_module(PACKAGE).__path__]
 
 
 def strategy_names() -> list[str]:

@@ -12,7 +12,10 @@ from engine.features.strategy import Strategy, parameter
 
 @dataclass(frozen=True)
 class MeanReversion(Strategy):
-    """Long from far below the average until the price is back near it (Lehmann 1990)."""
+    """Long from far below the average until the price is back near it (Lehmann 1990).
+
+    `leave` is not 0: a price that equals its average would tie, and rounding would decide when to sell.
+    """
 
     invest: ClassVar[Invest] = Invest.SCALED
     reference: ClassVar[str] = (
@@ -21,7 +24,7 @@ class MeanReversion(Strategy):
 
     length: int = parameter(20, low=5, high=120)
     entry: float = parameter(2.0, low=0.5, high=4.0)
-    leave: float = parameter(0.0, low=-2.0, high=2.0)
+    leave: float = parameter(-0.5, low=-2.0, high=2.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -66,8 +66,8 @@ def rolling_sum(
 ) -> None:
     """Sum of the window over `divisor`: 1 for a sum, `length` for a mean.
 
-    What is summed are distances to a value of the last lap, so that a price which stands still has itself as its
-    mean, and two averages of it tie.
+    What is summed are distances to a value of the last lap, so that a price which stands still has itself as
+    its mean, and two averages of it tie.
     """
     weight = length / divisor
     units = SUM_HEADER + length

@@ -1,6 +1,7 @@
 """Python functions of a trailing window: which ones are allowed, what their identity is, and their memory."""
 
 import ast
+import dis
 import hashlib
 import importlib.util
 import types
@@ -16,6 +17,8 @@ WindowFunction = Callable[..., float]
 
 STRATEGIES = "strategies"
 """Name of the folder, and of the package, that strategies live in."""
+
+_GLOBAL_READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 _CONSTANTS = (
     bool,
@@ -67,7 +70,8 @@ def _is_strategy_module(module: str | None) -> bool:
 def _names(code: types.CodeType) -> set[str]:
     """Return every name that a piece of code, or a function inside it, looks up outside."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+    looked_up = {step.argval for step in dis.get_instructions(code) if step.opname in _GLOBAL_READS}
+    return looked_up.union(*map(_names, inner))
 
 
 def _is_constant(value: object) -> bool:

@@ -29,18 +29,14 @@ def panels(draw: st.DrawFn, max_rows: int = 70) -> Panel:
         rng.integers(-2, 3, (rows, n)) * draw(st.sampled_from((0.5, 1.0 / 3.0))), axis=0
     )
     open_ = close + rng.integers(-1, 2, (rows, n)) * 0.5
-    volume = rng.integers(0, 4, (rows, n)) * 100.0
+    volume = np.asarray(rng.integers(0, 4, (rows, n)) * 100.0, dtype=np.float64)
     holes = draw(
         st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, rows), st.integers(1, 25)), max_size=6)
     )
     listed = draw(st.lists(st.integers(0, rows), min_size=n, max_size=n))
-    values = {
-        "open": open_,
-        "high": np.fmax(open_, close) + 0.5,
-        "low": np.fmin(open_, close),
-        "close": close,
-    }
-    for array in (*values.values(), volume):
+    high = np.fmax(open_, close) + 0.5
+    low = np.fmin(open_, close)
+    for array in (open_, high, low, close, volume):
         for column, first, length in holes:
             array[first : first + length, column] = np.nan
         for column in range(0, n, 2):
@@ -49,12 +45,15 @@ def panels(draw: st.DrawFn, max_rows: int = 70) -> Panel:
     return Panel(
         name="drawn",
         timestamps=np.arange(rows, dtype=np.int64) * Timeframe.DAY_1.nanoseconds,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
         volume=volume,
         instruments=tuple(Instrument(symbol="BACD"[column]) for column in range(n)),
         timeframe=Timeframe.DAY_1,
         calendar=Calendar.ALWAYS,
         fields={"level": level},
-        **values,
     )
 
 

@@ -15,6 +15,11 @@ from engine.features.operators import close, volume
 from tests.builders import NAN, panel_of
 
 
+def as_any(value: Any) -> Any:
+    """Hide a type that a checker would refuse before the code can."""
+    return value
+
+
 def values(expression: Expression, closes: list[float], volumes: list[float] | None = None) -> list[float]:
     panel = panel_of({"A": closes}, volumes=None if volumes is None else {"A": volumes})
     return [float(value) for value in evaluate([expression], panel)[0, :, 0]]
@@ -135,7 +140,7 @@ def test_a_stream_takes_one_number_for_all_instruments() -> None:
     ("build", "message"),
     [
         (lambda: op.sma(close, 0), "sma: length must be a whole number of at least 1, was 0"),
-        (lambda: op.sma(close, 2.5), "sma: length must be a whole number of at least 1, was 2.5"),
+        (lambda: op.sma(close, as_any(2.5)), "sma: length must be a whole number of at least 1, was 2.5"),
         (lambda: op.ema(close, True), "ema: span must be a whole number of at least 1, was True"),
         (lambda: op.lag(close, -1), "lag: length must be a whole number of at least 1, was -1"),
         (lambda: op.rolling_std(close, 1), "rolling_std: length must be a whole number of at least 2, was 1"),
@@ -145,7 +150,7 @@ def test_a_stream_takes_one_number_for_all_instruments() -> None:
         (lambda: op.donchian_upper(0), "donchian_upper: length must be"),
         (lambda: op.latch(close, close, 0), "latch: memory must be"),
         (lambda: op.field(""), "field: name must be a text that is not empty"),
-        (lambda: op.sma("close", 5), "not with str 'close'"),
+        (lambda: op.sma(as_any("close"), 5), "not with str 'close'"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_named(build: Any, message: str) -> None:

@@ -1,0 +1,1 @@
+"""Strategies that cheat on purpose: the checks must catch them, or the checks are broken."""
