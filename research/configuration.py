@@ -5,7 +5,7 @@ was judged by others says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -22,6 +22,7 @@ from research.cells import Simulator
 
 CONFIGURATION_FOLDER = Path("configs")
 ALL_STRATEGIES = "all"
+STANDARD = "the standard configuration"
 
 # Below four instruments a cap of a quarter each would leave the account in cash (RULINGS C6).
 INSTRUMENTS_FOR_A_CAP = 4
@@ -332,7 +333,7 @@ class TournamentSettings:
     Attributes
     ----------
     source
-        The file as the user named it, for messages only: it is in no hash.
+        The file and the data sets as the user named them, to say how to repeat a run: it is in no hash.
     """
 
     configuration: TournamentConfiguration
@@ -384,7 +385,7 @@ def read(path: Path) -> TournamentSettings:
 def for_data(name: str) -> TournamentSettings:
     """Return the standard tournament on one data set, with the profiles of `configs/`."""
     configuration = TournamentConfiguration(universes=(Universe(name=name),))
-    return _with_profiles(configuration, CONFIGURATION_FOLDER, source="the standard configuration")
+    return _with_profiles(configuration, CONFIGURATION_FOLDER, source=STANDARD)
 
 
 def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSettings:
@@ -392,9 +393,10 @@ def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSet
     known = {universe.name: universe for universe in settings.configuration.universes}
     universes = tuple(known.get(name, Universe(name=name)) for name in names)
     configuration = settings.configuration.model_copy(update={"universes": universes})
-    return TournamentSettings(
-        configuration=configuration, costs=settings.costs, limits=settings.limits, source=settings.source
-    )
+    source = settings.source
+    if source != STANDARD and tuple(names) != tuple(known):
+        source += "".join(f" --data {name}" for name in names)
+    return replace(settings, configuration=configuration, source=source)
 
 
 def _with_profiles(

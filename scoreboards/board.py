@@ -302,7 +302,7 @@ class Board:
                 for row in self.rows
             ],
         }
-        return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def from_text(text: str, source: Path) -> Board:

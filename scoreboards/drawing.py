@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 BLOCK_CLIP = 3.0
-SPARK_WIDTH, SPARK_HEIGHT = 110, 28
-INTERVAL_WIDTH, INTERVAL_HEIGHT = 130, 22
-BLOCK_HEIGHT = 30
+SPARK_WIDTH, SPARK_HEIGHT = 100, 28
+INTERVAL_WIDTH, INTERVAL_HEIGHT = 120, 22
+BLOCK_WIDTH, BLOCK_HEIGHT = 170, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def blocks(ratios: Sequence[float]) -> Markup:
     """Draw a Sharpe ratio a year of 252 days: bars above the line earned, bars below it lost."""
     if not ratios:
         return Markup("")
-    wide = max(4, min(22, 210 // len(ratios)))
+    wide = max(3, min(20, BLOCK_WIDTH // len(ratios)))
     middle = BLOCK_HEIGHT / 2
     bars = []
     for place, ratio in enumerate(ratios):
@@ -111,7 +111,7 @@ def blocks(ratios: Sequence[float]) -> Markup:
 
 
 def windows(*, rows: int, train: int, test: int, step: int, count: int, sealed: int) -> Markup:
-    """Draw how the history was cut: the first and the last windows, true to scale in time, and the seal."""
+    """Draw how the history was cut: the first and the last windows, true to scale, and the seal."""
     width, line = 1000, 16
     shown = list(range(count)) if count <= 8 else [0, 1, 2, *range(count - 3, count)]
     scale = Scale(0.0, float(rows + sealed), float(width))

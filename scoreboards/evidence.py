@@ -15,6 +15,7 @@ from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
 from research.cells import BaselineRole, CellResult, CellStatus, Simulator
 from research.excess import excess_returns, mean_gross
+from scoreboards.regimes import Regime, decision_regime
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,17 @@ class Account:
     def returns_hash(self) -> str:
         """SHA-256 of the daily returns."""
         return content_hash(self.returns)
+
+    @cached_property
+    def _regimes(self) -> dict[tuple[tuple[int, ...], int], tuple[Regime, ...]]:
+        return {}
+
+    def decision_regimes(self, days: tuple[int, ...], training_days: int) -> tuple[Regime, ...]:
+        """Return the regime at each decision day, this account being the market; cells share one answer."""
+        asked = (days, training_days)
+        if asked not in self._regimes:
+            self._regimes[asked] = tuple(decision_regime(self.returns, day, training_days) for day in days)
+        return self._regimes[asked]
 
     @cached_property
     def unlimited_returns(self) -> FloatArray | None:

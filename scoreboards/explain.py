@@ -163,7 +163,7 @@ def number(value: float, scale: str) -> str:
         case "percent":
             return f"{value:.1%}"
         case "basis points":
-            return f"{value * 1e4:+.1f} bps"
+            return f"{value * 1e4:+.2f} bps"
         case "count":
             return f"{value:.0f}"
         case _:
@@ -176,7 +176,7 @@ def reason(gate: GateResult) -> str:
     match gate.status:
         case GateStatus.FAIL:
             value, threshold = number(gate.value, words.scale), number(gate.threshold, words.scale)
-            if value == threshold:
+            if value.lstrip("+-") == threshold.lstrip("+-"):
                 # A near miss must not read as "0.95, needed 0.95".
                 value, threshold = f"{gate.value:.6g}", f"{gate.threshold:.6g}"
             return words.failed.format(value=value, threshold=threshold)

@@ -4,12 +4,12 @@ SPEC 1.6 as mended by RULINGS D, and the edge gates of D2. A value that cannot b
 passes; `NOT_APPLICABLE` is what the configuration left out.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.core import metrics
 from engine.domain.gates import Direction, GateResult, GateStatus, Verdict, judge, not_applicable
@@ -74,9 +74,9 @@ class Equivalence:
     holds: bool
 
 
-def held(weights: FloatArray) -> set[int]:
-    """Return which instruments count as held in one window."""
-    return {int(column) for column in np.flatnonzero(weights >= HELD_WEIGHT)}
+def held(weights: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which instruments count as held, in the shape of the weights."""
+    return weights >= HELD_WEIGHT
 
 
 def selection_jaccard(weights: FloatArray) -> float:
@@ -89,9 +89,12 @@ def selection_jaccard(weights: FloatArray) -> float:
     weights
         Shape (K, N), base weights.
     """
-    sets = [held(row) for row in weights]
-    overlaps = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in itertools.pairwise(sets)]
-    return float(np.mean(overlaps)) if overlaps else math.nan
+    if len(weights) < 2:
+        return math.nan
+    before, after = held(weights[:-1]), held(weights[1:])
+    either = (before | after).sum(axis=1)
+    both = (before & after).sum(axis=1)
+    return float(np.where(either > 0, both / np.maximum(either, 1), 1.0).mean())
 
 
 def average_turnover(cell: CellResult) -> float:

@@ -14,16 +14,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from engine.core.metrics import IDENTITY_TOLERANCE
 from engine.domain.errors import IdentityError
 from engine.domain.gates import GateStatus, Verdict
+from research.configuration import STANDARD
 from scoreboards import drawing
 from scoreboards.board import COLUMNS, Board, Row, UniverseFacts, Value
 from scoreboards.explain import VERDICTS, WORDS, number, reasons
-from scoreboards.sentences import headline, next_command, row_reasons
+from scoreboards.sentences import headline, next_step, pass_words, reason, row_reasons
 
 BOARD_FILE = "board.json"
 CSV_FILE = "tournament_scoreboard.csv"
 CANDIDATES_FILE = "tournament_candidates.csv"
 MARKDOWN_FILE = "tournament_scoreboard.md"
 HTML_FILE = "scoreboard.html"
+
+PORT_TEST = "configs/port-test.yaml"
 
 # More rows make a page heavy without making it wiser; all of them are in the CSV.
 CELLS_ON_THE_PAGE = 400
@@ -37,6 +40,9 @@ MARKS = {
     GateStatus.NOT_APPLICABLE: "·",
 }
 TONES = {Verdict.PASS: "good", Verdict.HOLD: "hold", Verdict.FAIL: "bad", Verdict.BASELINE: "ref"}
+
+
+BASELINE_ORDER = {"market": 0, "raw_pool_ew": 1, "benchmark": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +195,7 @@ def _summary(board: Board) -> list[str]:
     ]
     for row in board.best():
         counts = " / ".join(str(count) for count in board.cells_of(row).values())
-        why = "; ".join(row_reasons(row)) or "all gates met"
+        why = "; ".join(row_reasons(row)) or pass_words(row, board)
         cells = (row.text("strategy"), row.text("universe"), row.cell, str(row.verdict), counts, why)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -246,14 +252,15 @@ def html(board: Board) -> str:
     environment.globals.update(
         board=board,
         headline=headline(board),
-        next_command=next_command(board),
+        next_step=next_step(board),
+        reason=reason(board),
         repeat_command=repeat_command(board),
         verdict_words=VERDICTS,
         gate_names=tuple(WORDS),
         figure=figure,
         marks=_marks,
         tone=lambda row: TONES[row.verdict],
-        why=row_reasons,
+        why=lambda row: row_reasons(row) or [pass_words(row, board)],
         sparkline=drawing.sparkline,
         interval=drawing.interval,
         blocks=drawing.blocks,
@@ -273,9 +280,9 @@ def html(board: Board) -> str:
 def repeat_command(board: Board) -> str:
     """Return the command that makes the same board again."""
     source = str(board.settings["source"])
-    if not source.endswith((".yaml", ".yml")):
-        return " && ".join(f"engine tournament --data {universe.name}" for universe in board.universes)
-    if Path(source).name == "port-test.yaml":
+    if source == STANDARD:
+        return "engine tournament" + "".join(f" --data {universe.name}" for universe in board.universes)
+    if source == PORT_TEST:
         return "make port-test"
     return f"engine tournament --config {source}"
 
@@ -328,7 +335,8 @@ def _baselines_of(universe: UniverseFacts, board: Board) -> list[Row]:
     rows = [row for row in board.baselines if row.text("universe") == universe.name]
     first = {row.text("rebalance") for row in rows}
     wanted = "window" if "window" in first else min(first, default="")
-    return [row for row in rows if row.text("rebalance") == wanted]
+    rows = [row for row in rows if row.text("rebalance") == wanted]
+    return sorted(rows, key=lambda row: (BASELINE_ORDER[row.text("baseline_role")], row.text("selection")))
 
 
 def _scale_of(rows: Sequence[Row]) -> drawing.Scale:

@@ -25,7 +25,7 @@ from scoreboards.board import COLUMNS, Row, Value, clean
 from scoreboards.evidence import Account, Accounts, Evidence
 from scoreboards.explain import REFUSED
 from scoreboards.gates import Court
-from scoreboards.regimes import decision_regime, worst_regime
+from scoreboards.regimes import worst_regime
 
 CURVE_POINTS = 90
 
@@ -65,8 +65,10 @@ def cell_row(
         if same is not None and same.holds:
             # Not applicable by RULINGS D6: a number here would read as an edge.
             values |= {"excess_lower_bound": None, "deflated_sharpe": None}
+    drawn = cell.key.simulator is Simulator.CORE
+    curve = _curve(evidence.account) if drawn else ()
     word = gate_rules.verdict(gates, _or_nan(values["excess_sharpe"])) if judged else Verdict.BASELINE
-    return _with_verdict(values, gates, word, _curve(evidence.account), void=void)
+    return _with_verdict(values, gates, word, curve, void=void)
 
 
 def _with_verdict(
@@ -212,28 +214,36 @@ def _weight_values(cell: CellResult) -> dict[str, Value]:
         "selection_jaccard": gate_rules.selection_jaccard(weights),
         "hhi": float(np.mean(np.sum(weights * weights, axis=1))),
         "max_weight": float(np.mean(np.max(weights, axis=1))),
-        "n_assets": float(np.mean([len(gate_rules.held(row)) for row in weights])),
+        "n_assets": float(np.mean(np.sum(gate_rules.held(weights), axis=1))),
     }
 
 
 def _window_values(evidence: Evidence, settings: TournamentSettings, court: Court) -> dict[str, Value]:
     """Return what is read window by window, on the rows on which each window's fit is in force."""
-    cell = evidence.cell
-    slices = _window_days(cell)
+    slices = _window_days(evidence.cell)
+    if not slices:
+        return {}
     returns = [evidence.account.returns[start:stop] for start, stop in slices]
-    # A window in cash has no variance: it earned nothing for its risk, so it counts as 0, not as absent.
-    ratios = [metrics.sharpe(part, court.days_per_year) for part in returns]
-    values: dict[str, Value] = {
-        "avg_window_sharpe": float(np.mean(np.nan_to_num(ratios, nan=0.0))) if ratios else None
-    }
+    values: dict[str, Value] = {"avg_window_sharpe": _mean_sharpe(returns, court.days_per_year)}
     if evidence.market is not None:
         training = settings.configuration.windows.train
-        bars_a_day = max(1.0, len(cell.timestamps) / len(evidence.account.returns))
+        bars_a_day = max(1.0, len(evidence.cell.timestamps) / len(evidence.account.returns))
         days = max(1, round(training / bars_a_day))
-        regimes = [decision_regime(evidence.market.returns, start, days) for start, _ in slices]
+        regimes = evidence.market.decision_regimes(tuple(start for start, _ in slices), days)
         worst, mean = worst_regime(regimes, [float(np.prod(1.0 + part)) - 1.0 for part in returns])
         values |= {"worst_regime": str(worst), "worst_regime_mean_return": mean}
     return values
+
+
+def _mean_sharpe(parts: list[FloatArray], days_per_year: int) -> float:
+    """Return the mean Sharpe ratio of windows; parts too short for a ratio are left out."""
+    lengths = sorted({part.size for part in parts})
+    ratios = [
+        metrics.sharpe_of_each(np.stack([part for part in parts if part.size == length]), days_per_year)
+        for length in lengths
+        if length >= metrics.MINIMUM_OBSERVATIONS
+    ]
+    return float(np.concatenate(ratios).mean()) if ratios else math.nan
 
 
 def _window_days(cell: CellResult) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from engine.domain.gates import Verdict
 from scoreboards.board import Board, Row
-from scoreboards.explain import REFUSED, reasons
+from scoreboards.explain import REFUSED, VERDICTS, reasons
 
 
 def row_reasons(row: Row) -> list[str]:
@@ -12,6 +12,13 @@ def row_reasons(row: Row) -> list[str]:
     if row.text("status") == "missing":
         return [f"gave no result: {row.text('problem')}"]
     return reasons(row.gates)
+
+
+def pass_words(row: Row, board: Board) -> str:
+    """Say what a row without a reason against it may do."""
+    if board.void:
+        return "all gates met, which counts for nothing on a void board"
+    return VERDICTS[row.verdict]
 
 
 def _strategies(rows: tuple[Row, ...]) -> list[str]:
@@ -50,14 +57,14 @@ def reason(board: Board) -> str:
     return f"every one of {len(board.judged)} cells failed a gate that more data alone would not mend"
 
 
-def next_command(board: Board) -> str:
-    """Return what to do now."""
+def next_step(board: Board) -> tuple[str, str]:
+    """Return the command to type now, empty where there is none, and what it is for."""
     if board.void:
-        return "mend the control that misbehaved, then run the tournament again; trust no row of this one"
+        return "", "mend the control that misbehaved, then run the tournament again; trust no row of this one"
     if board.candidates:
         best = board.candidates[0]
         return (
-            f"engine backtest --strategy {best.text('strategy')} --data {best.text('universe')}   "
-            "and look at its fills"
+            f"engine backtest --strategy {best.text('strategy')} --data {best.text('universe')}",
+            "and look at its fills",
         )
-    return "engine strategy new NAME   and try another idea; every try is counted"
+    return "engine strategy new NAME", "and try another idea; every try is counted"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from engine.domain.gates import Verdict
 from scoreboards.board import Board, ControlVerdict, Row, UniverseFacts
+from scoreboards.explain import short_reasons
 from scoreboards.publish import block_ratios, figure
-from scoreboards.sentences import headline, next_command, reason, row_reasons
+from scoreboards.sentences import headline, next_step, pass_words, reason, row_reasons
 
 WIDTH = 100
 STRETCHES = 8
@@ -48,7 +48,7 @@ def show(board: Board, folder: Path | None = None, console: Console | None = Non
         )
     )
     for note in board.notes:
-        screen.print(_indented(Text(f"! {note}", style="yellow"), 2))
+        _say(screen, Text(f"! {note}", style="yellow"), 2)
     _controls(screen, board.controls)
     for universe in board.universes:
         _universe(screen, board, universe)
@@ -63,7 +63,7 @@ def _void_banner(screen: Console, board: Board) -> None:
         Text("  VOID  no verdict below counts, nothing is promoted".ljust(screen.width), style=style)
     )
     screen.print(Text(bar, style=style))
-    screen.print(_indented(Text(f"why   {reason(board)}"), 2))
+    _say(screen, Text(f"why   {reason(board)}"), 2)
     screen.print()
 
 
@@ -75,7 +75,7 @@ def _controls(screen: Console, controls: Sequence[ControlVerdict]) -> None:
         place = f" on {control.universe}" if control.universe else ""
         sign = "✓" if control.behaved else "✕"
         text = f"{sign} {control.name}{place} {control.expectation}: {control.observed}"
-        screen.print(_indented(Text(text, style="" if not control.behaved else "dim"), 4))
+        _say(screen, Text(text, style="" if not control.behaved else "dim"), 4)
 
 
 def _universe(screen: Console, board: Board, universe: UniverseFacts) -> None:
@@ -100,17 +100,16 @@ def _universe(screen: Console, board: Board, universe: UniverseFacts) -> None:
     for row in _references(board, universe):
         table.add_row(*_figures(row), "", style="dim")
     screen.print(table)
-    _reasons(screen, rows)
-    screen.print(
-        _indented(
-            Text(
-                f"P/H/F: cells that PASS, HOLD, FAIL. DSR counts all {universe.trials} tries on record for "
-                f"this data ({universe.n_effective:.1f} independent). {universe.holdout_rows} bars stay "
-                f"sealed, opened {universe.holdout_openings} times.",
-                style="dim",
-            ),
-            2,
-        )
+    _reasons(screen, board, rows)
+    _say(
+        screen,
+        Text(
+            f"P/H/F: cells that PASS, HOLD, FAIL. DSR counts all {universe.trials} tries on record for "
+            f"this data ({universe.n_effective:.1f} independent). {universe.holdout_rows} bars stay "
+            f"sealed, opened {universe.holdout_openings} times.",
+            style="dim",
+        ),
+        2,
     )
 
 
@@ -150,18 +149,19 @@ def _references(board: Board, universe: UniverseFacts) -> list[Row]:
     return list(found.values())
 
 
-def _reasons(screen: Console, rows: Sequence[Row]) -> None:
+def _reasons(screen: Console, board: Board, rows: Sequence[Row]) -> None:
     for row in rows:
         why = row_reasons(row)
-        first = why[0] if why else "all gates met"
+        first = why[0] if why else pass_words(row, board)
         more = f"; and {len(why) - 1} more" if len(why) > 1 else ""
+        cell = f"({row.cell}) " if row.cell else ""
         text = Text.assemble(
             (f"{row.verdict} ", "bold"),
             f"{row.text('strategy')} ",
-            (f"({row.cell}) ", "dim"),
+            (cell, "dim"),
             f"{first}{more}",
         )
-        screen.print(_indented(text, 2))
+        _say(screen, text, 2)
 
 
 def _closing(screen: Console, board: Board, folder: Path | None) -> None:
@@ -169,22 +169,28 @@ def _closing(screen: Console, board: Board, folder: Path | None) -> None:
     counts = {verdict: sum(row.verdict is verdict for row in judged) for verdict in Verdict}
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if verdict is not Verdict.BASELINE)
     screen.print()
-    screen.print(_indented(Text.assemble((f"{headline(board)}.", "bold"), f"  Cells: {tally}."), 2))
+    _say(screen, Text.assemble((f"{headline(board)}.", "bold"), f"  Cells: {tally}."), 2)
     if not board.candidates and not board.void:
-        screen.print(_indented(Text("Nothing is promoted. Nearest misses:"), 2))
+        _say(screen, Text("Nothing is promoted. Nearest misses:"), 2)
         for row in board.nearest_misses():
-            why = row_reasons(row)
-            text = f"{row.text('strategy_id')} on {row.text('universe')}, {len(why)} to go: {'; '.join(why)}"
-            screen.print(_indented(Text(f"{row.verdict}  {text}"), 4))
-    lines = [("reason", reason(board)), ("next", next_command(board))]
+            place = f"{row.verdict}  {row.text('strategy_id')} on {row.text('universe')}: "
+            _say(screen, Text(place + short_reasons(row.gates, most=3)), 4)
+    command, purpose = next_step(board)
+    lines = [
+        ("reason", Text(reason(board))),
+        ("next", Text.assemble((command, "bold"), "   " if command else "", purpose)),
+    ]
     if folder is not None:
-        lines.append(("scoreboard", f"{folder}/scoreboard.html   (also .csv, .md, board.json)"))
+        lines.append(("scoreboard", Text(f"{folder}/scoreboard.html   (also .csv, .md, board.json)")))
     screen.print()
     grid = Table.grid(padding=(0, 2))
     for name, words in lines:
-        grid.add_row(Text(f"  {name}", style="dim"), Text(words))
+        grid.add_row(Text(f"  {name}", style="dim"), words)
     screen.print(grid)
 
 
-def _indented(text: Text, columns: int) -> Padding:
-    return Padding(text, (0, 0, 0, columns), expand=False)
+def _say(screen: Console, text: Text, indent: int) -> None:
+    """Print wrapped text behind a margin, without trailing blanks that a log would keep."""
+    for line in text.wrap(screen, screen.width - indent):
+        line.rstrip()
+        screen.print(Text(" " * indent).append_text(line), no_wrap=True)
