@@ -1,0 +1,84 @@
+"""`engine tournament`: play every strategy walk-forward and judge it."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from research.configuration import TournamentSettings
+
+TOURNAMENT_VOID = 3
+NOTHING_PASSED = 4
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help="Play every strategy walk-forward and judge it.")
+def tournament(
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME", help="A data set to play on; may be given several times."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Configuration; --data replaces its data sets."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes and threads; all cores by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    require_pass: Annotated[
+        bool, typer.Option("--require-pass", help="Exit 4 when no strategy passed.")
+    ] = False,
+) -> None:
+    """Play, judge, write `runs/<run_id>/` and print the scoreboard.
+
+    Ctrl-C is safe: the same command carries on. Exit 3 when a control misbehaved and the run is void.
+    """
+    from rich.console import Console
+
+    from engine.cli.progress import ScreenReporter
+    from engine.cli.scoreboard import shown_folder
+    from engine.home import runs_folder
+
+    settings = _settings(data or [], config)
+    with ScreenReporter(Console(stderr=True)) as reporter:
+        from research.tournament import run
+        from scoreboards.judging import build
+        from scoreboards.publish import publish
+
+        reporter.step("config", f"{settings.source} is valid, sha256 {settings.content_hash[:8]}")
+        played = run(settings, reporter, workers=workers or os.cpu_count() or 1)
+        board = build(played, settings)
+        for control in board.controls:
+            words = f"{control.name} {control.expectation}: {control.observed}"
+            reporter.step("control", words, well=control.behaved)
+        folder = runs_folder() / board.run_id
+        publish(board, folder)
+        reporter.step("scoreboard", f"{len(board.rows)} rows judged and written")
+    if as_json:
+        typer.echo(json.dumps(board.document(), sort_keys=True, allow_nan=False))
+    else:
+        from scoreboards.terminal import show
+
+        show(board, shown_folder(folder))
+    if board.void:
+        raise typer.Exit(TOURNAMENT_VOID)
+    if require_pass and not board.candidates:
+        raise typer.Exit(NOTHING_PASSED)
+
+
+def _settings(data: list[str], config: Path | None) -> "TournamentSettings":
+    from research.configuration import for_data, on_data, read
+
+    if config is None and not data:
+        raise InputError("nothing to play on: name a data set (--data us20) or a file (--config FILE)")
+    if config is None:
+        return on_data(for_data(data[0]), data)
+    settings = read(config)
+    return on_data(settings, data) if data else settings

@@ -1,0 +1,364 @@
+"""One data set made ready to play on, and the cells that are played on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.compiled import CORE_VERSION
+from engine.domain.identity import content_hash, strategy_id
+from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.portfolio import Invest
+from engine.domain.reasons import Reason
+from engine.features.expression import Expression
+from engine.pipeline.run import Settings
+from engine.schedule.windows import Rebalance, Window, plan
+from research.base_weights import Allocation, BaseWeights
+from research.baselines import buy_and_hold_plan, equal_weights, market_panel, unlimited
+from research.batches import Batch, Simulators
+from research.cell_store import Accounts
+from research.cells import (
+    BASELINE_ENGINE,
+    BASELINE_STRATEGY,
+    BaselineRole,
+    CellKey,
+    CellResult,
+    CellStatus,
+    Simulator,
+)
+
+BoolArray = npt.NDArray[np.bool_]
+
+# Baselines that do not depend on a selection stand under this one.
+ANY_SELECTION = "all"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contestant:
+    """A strategy as a tournament sees it.
+
+    Attributes
+    ----------
+    graph_hash
+        Of its graph and parameters.
+    """
+
+    name: str
+    graph_hash: str
+    root: Expression
+    invest: Invest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arena:
+    """A data set with its windows and what can be held in each.
+
+    Attributes
+    ----------
+    eligible
+        Shape (K, N): instruments that may be held in each window, whatever the selection.
+    selected
+        By selection, shape (K, N).
+    settings
+        Of accounts that carry limits; start and stop are the out-of-sample rows.
+    schedule_hash
+        Of everything that made windows and selections.
+    """
+
+    panel: Panel
+    windows: tuple[Window, ...]
+    eligible: BoolArray
+    selected: Mapping[str, BoolArray]
+    settings: Settings
+    schedule_hash: str
+
+    @property
+    def timestamps(self) -> IntArray:
+        """Shape (R,), of the out-of-sample rows."""
+        return self.panel.timestamps[self.settings.start_row : self.settings.stop_row]
+
+    @property
+    def window_rows(self) -> IntArray:
+        """Shape (K,), where among the out-of-sample rows each window comes into force."""
+        starts = np.array([window.test_start for window in self.windows], dtype=np.int64)
+        return starts - self.settings.start_row
+
+    def identity(self, contestant: Contestant, allocation: Allocation, rebalance: Rebalance) -> str:
+        """Return the hash of all that makes one strategy on one account what it is (DESIGN 7)."""
+        return content_hash(
+            {
+                "kind": "strategy/1",
+                "core": CORE_VERSION,
+                "strategy": contestant.name,
+                "graph": contestant.graph_hash,
+                "invest": contestant.invest,
+                "universe": self.panel.name,
+                "symbols": self.panel.symbols,
+                "timeframe": self.panel.timeframe,
+                "schedule": self.schedule_hash,
+                "allocation": allocation,
+                "rebalance": rebalance,
+                "costs": self.settings.costs,
+                "rules": self.settings.rules,
+                "limits": self.settings.limits,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seat:
+    """One row of the board, but for its simulator.
+
+    Attributes
+    ----------
+    weights
+        Shape (K, N), of the symbols.
+    problem
+        Why it cannot be played at all.
+    """
+
+    name: str
+    parameters_hash: str
+    allocation: Allocation
+    rebalance: Rebalance
+    identity_hash: str
+    weights: FloatArray
+    window_rows: IntArray
+    symbols: tuple[str, ...]
+    role: BaselineRole = BaselineRole.NONE
+    problem: str = ""
+
+
+def contestant_cells(
+    arena: Arena,
+    contestant: Contestant,
+    weights: Mapping[Allocation, BaseWeights],
+    rebalances: Sequence[Rebalance],
+    simulators: Sequence[Simulator],
+    play: Simulators,
+) -> list[CellResult]:
+    """Play a strategy with every allocation, in every rebalance mode, under every simulator."""
+    seats = [
+        _Seat(
+            name=contestant.name,
+            parameters_hash=contestant.graph_hash[:8],
+            allocation=allocation,
+            rebalance=rebalance,
+            identity_hash=arena.identity(contestant, allocation, rebalance),
+            weights=base.weights,
+            window_rows=arena.window_rows,
+            symbols=arena.panel.symbols,
+            problem=base.problem
+            and f"{allocation.engine} {allocation.profile} gave no weights: {base.problem}",
+        )
+        for allocation, base in weights.items()
+        for rebalance in rebalances
+    ]
+    playable = [seat for seat in seats if not seat.problem]
+    unplayable = [
+        _missing(arena, seat, simulator, seat.problem)
+        for simulator in simulators
+        for seat in seats
+        if seat.problem
+    ]
+    if not playable:
+        return unplayable
+    batch = Batch(
+        panel=arena.panel,
+        root=contestant.root,
+        invest=contestant.invest,
+        plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in playable),
+        settings=arena.settings,
+    )
+    return unplayable + _played(arena, playable, batch, simulators, play, play.without_limits(batch))
+
+
+def baseline_cells(
+    arena: Arena, rebalances: Sequence[Rebalance], simulators: Sequence[Simulator], play: Simulators
+) -> list[CellResult]:
+    """Play market, benchmark and raw_pool_ew: one set for each rebalance mode and simulator (RULINGS D6)."""
+    pools = [(BaselineRole.RAW_POOL, ANY_SELECTION, arena.eligible)]
+    pools += [(BaselineRole.BENCHMARK, selection, masks) for selection, masks in arena.selected.items()]
+    seats = [
+        _baseline_seat(
+            arena, role, selection, rebalance, equal_weights(masks), arena.window_rows, arena.panel.symbols
+        )
+        for rebalance in rebalances
+        for role, selection, masks in pools
+    ]
+    batch = Batch(
+        panel=arena.panel,
+        root=None,
+        invest=Invest.SCALED,
+        plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in seats),
+        settings=unlimited(arena.settings),
+    )
+    cells = _played(arena, seats, batch, simulators, play, None)
+    return cells + _market_cells(arena, rebalances, simulators, play, cells)
+
+
+def _market_cells(
+    arena: Arena,
+    rebalances: Sequence[Rebalance],
+    simulators: Sequence[Simulator],
+    play: Simulators,
+    baselines: Sequence[CellResult],
+) -> list[CellResult]:
+    market = market_panel(arena.panel)
+    if market is None:
+        # The data set names no market: the pool stands for it, and `UniverseRecord.market` is empty.
+        pools = [cell for cell in baselines if cell.baseline_role is BaselineRole.RAW_POOL]
+        return [
+            replace(
+                cell,
+                key=replace(cell.key, profile=BaselineRole.MARKET.value),
+                strategy_id=strategy_id(BaselineRole.MARKET.value, cell.identity_hash),
+                baseline_role=BaselineRole.MARKET,
+            )
+            for cell in pools
+        ]
+    hold = buy_and_hold_plan(arena.settings.start_row)
+    first_row = np.zeros(1, dtype=np.int64)
+    # The mode means nothing to one instrument that is bought once; each mode has its row all the same.
+    seats = [
+        _baseline_seat(
+            arena, BaselineRole.MARKET, ANY_SELECTION, rebalance, hold.weights, first_row, market.symbols
+        )
+        for rebalance in rebalances
+    ]
+    batch = Batch(
+        panel=market,
+        root=None,
+        invest=Invest.SCALED,
+        plans=(hold,) * len(seats),
+        settings=unlimited(arena.settings),
+    )
+    return _played(arena, seats, batch, simulators, play, None)
+
+
+def _baseline_seat(
+    arena: Arena,
+    role: BaselineRole,
+    selection: str,
+    rebalance: Rebalance,
+    weights: FloatArray,
+    window_rows: IntArray,
+    symbols: tuple[str, ...],
+) -> _Seat:
+    settings = unlimited(arena.settings)
+    identity_hash = content_hash(
+        {
+            "kind": "baseline/1",
+            "core": CORE_VERSION,
+            "role": role,
+            "universe": arena.panel.name,
+            "symbols": symbols,
+            "timeframe": arena.panel.timeframe,
+            "schedule": arena.schedule_hash,
+            "selection": selection,
+            "rebalance": rebalance,
+            "costs": settings.costs,
+            "rules": settings.rules,
+        }
+    )
+    return _Seat(
+        name=BASELINE_STRATEGY,
+        parameters_hash="",
+        allocation=Allocation(selection=selection, engine=BASELINE_ENGINE, profile=role.value),
+        rebalance=rebalance,
+        identity_hash=identity_hash,
+        weights=weights,
+        window_rows=window_rows,
+        symbols=symbols,
+        role=role,
+    )
+
+
+def _played(
+    arena: Arena,
+    seats: Sequence[_Seat],
+    batch: Batch,
+    simulators: Sequence[Simulator],
+    play: Simulators,
+    without_limits: Accounts | None,
+) -> list[CellResult]:
+    cells = []
+    for simulator in simulators:
+        played = play.play(batch, simulator)
+        for column, seat in enumerate(seats):
+            if played.problems[column]:
+                cells.append(_missing(arena, seat, simulator, played.problems[column]))
+            else:
+                reference = without_limits if simulator is Simulator.CORE else None
+                cells.append(_cell(arena, seat, simulator, played.accounts, column, reference))
+    return cells
+
+
+def _cell(
+    arena: Arena,
+    seat: _Seat,
+    simulator: Simulator,
+    accounts: Accounts,
+    column: int,
+    without_limits: Accounts | None,
+) -> CellResult:
+    counts = accounts.reason_counts[column]
+    cell = CellResult(
+        key=_key(arena, seat, simulator),
+        strategy_id=_strategy_id(seat),
+        identity_hash=seat.identity_hash,
+        baseline_role=seat.role,
+        timestamps=arena.timestamps,
+        equity=accounts.equity[column],
+        gross=accounts.gross[column],
+        turnover=accounts.turnover[column],
+        trades=float(accounts.trades[column]),
+        fills=float(accounts.fills[column]),
+        fees=float(accounts.fees[column]),
+        halts=int(accounts.halts[column]),
+        delisted_exits=int(accounts.delisted_exits[column]),
+        reason_counts={reason.name: int(counts[reason]) for reason in Reason if counts[reason]},
+        window_rows=seat.window_rows,
+        weights=seat.weights,
+        symbols=seat.symbols,
+    )
+    if without_limits is None:
+        return cell
+    return replace(
+        cell,
+        unlimited_equity=without_limits.equity[column],
+        unlimited_gross=without_limits.gross[column],
+    )
+
+
+def _missing(arena: Arena, seat: _Seat, simulator: Simulator, problem: str) -> CellResult:
+    return CellResult(
+        key=_key(arena, seat, simulator),
+        strategy_id=_strategy_id(seat),
+        identity_hash=seat.identity_hash,
+        status=CellStatus.MISSING,
+        problem=problem,
+        baseline_role=seat.role,
+        timestamps=arena.timestamps,
+        window_rows=seat.window_rows,
+        weights=seat.weights,
+        symbols=seat.symbols,
+    )
+
+
+def _strategy_id(seat: _Seat) -> str:
+    return strategy_id(seat.role.value or seat.name, seat.identity_hash)
+
+
+def _key(arena: Arena, seat: _Seat, simulator: Simulator) -> CellKey:
+    return CellKey(
+        strategy=seat.name,
+        parameters_hash=seat.parameters_hash,
+        universe=arena.panel.name,
+        selection=seat.allocation.selection,
+        rebalance=seat.rebalance.value,
+        engine=seat.allocation.engine,
+        profile=seat.allocation.profile,
+        simulator=simulator,
+    )

@@ -1,0 +1,256 @@
+"""The walk-forward tournament: from a configuration to the cells of a board.
+
+Every piece of work is kept under the hash of its inputs as soon as it is done. So a run that was interrupted,
+or killed, goes on where it stopped when it is started again, and equal inputs give equal bytes.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from engine.compiled import CORE_VERSION
+from engine.domain.errors import InputError
+from engine.domain.identity import content_hash
+from engine.features.strategy import Strategy
+from engine.home import cache_folder
+from engine.strategy_files import load_strategy, strategy_names
+from research.admission import refusals
+from research.arena import Contestant, baseline_cells, contestant_cells
+from research.batches import Simulators
+from research.cell_store import CellStore
+from research.cells import CellResult, Control, Refusal, Tournament, UniverseRecord
+from research.configuration import ALL_STRATEGIES, TournamentSettings
+from research.controls import play_no_edge, play_peek, play_planted
+from research.grounds import Ground, Prepared, prepare, survey, universe_record
+from research.registers import record_of, record_trials, register_of, trial_key
+from research.sources import library_versions, sources_hash
+
+# Whatever lies here can change a published number; the core has a version of its own.
+_SOURCES = (
+    "engine/allocation",
+    "engine/data",
+    "engine/domain",
+    "engine/schedule",
+    "engine/selection",
+    "research",
+    "scoreboards",
+)
+_RUN_ID_DIGITS = 12
+
+ADMISSION = "truncation"
+SELECTIONS = "selections"
+WEIGHTS = "base weights"
+CELLS = "cells"
+
+
+class Reporter(Protocol):
+    """Is told what happens; calls come from two threads."""
+
+    def step(self, name: str, words: str) -> None:
+        """Say that a step is done, and what came of it."""
+
+    def advance(self, work: str, done: int, total: int, now: str = "") -> None:
+        """Say how much of a long piece of work is done, and what is being done."""
+
+
+class _InterruptedError(Exception):
+    """Ends the preparing thread when the main thread is on its way out."""
+
+
+def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> Tournament:
+    """Play a tournament; what was done before is found again.
+
+    Parameters
+    ----------
+    workers
+        Processes for selections and solvers, and threads for the core. No result depends on it.
+
+    Raises
+    ------
+    InputError
+        For a strategy, parameter or data set that is not there, or data too short for a window.
+    """
+    strategies = _strategies(settings)
+    grounds = [survey(universe, settings) for universe in settings.configuration.universes]
+    for ground in grounds:
+        reporter.step("data", _data_words(ground))
+        reporter.step("hold-out", _holdout_words(ground))
+    interrupted = threading.Event()
+    with (
+        ThreadPoolExecutor(1) as background,
+        Simulators(CellStore(cache_folder() / "cells"), threads=workers) as simulators,
+    ):
+        preparing = background.submit(_prepare, grounds, settings, reporter, workers, interrupted)
+        try:
+            refused = refusals(
+                strategies,
+                grounds,
+                facts=cache_folder() / "truncation",
+                progress=lambda done, total, now: reporter.advance(ADMISSION, done, total, now),
+            )
+            controls = _play_controls(grounds, settings, simulators)
+            prepared = preparing.result()
+        except BaseException:
+            # The pool is left only when its thread has ended: it must not finish hours of work first.
+            interrupted.set()
+            raise
+        contestants = [_contestant(strategy) for strategy in strategies]
+        cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
+    inputs_hash = _inputs_hash(contestants, prepared, settings)
+    return Tournament(
+        run_id=f"t-{inputs_hash[:_RUN_ID_DIGITS]}",
+        inputs_hash=inputs_hash,
+        configuration_hash=settings.content_hash,
+        core_version=CORE_VERSION,
+        costs=settings.costs.words(),
+        cells=tuple(cells),
+        universes=tuple(universes),
+        refusals=tuple(refused),
+        controls=tuple(controls),
+    )
+
+
+def _strategies(settings: TournamentSettings) -> list[Strategy]:
+    configuration = settings.configuration
+    names = configuration.strategies
+    if ALL_STRATEGIES in names:
+        names = tuple(strategy_names())
+    for name in configuration.parameters:
+        if name not in names:
+            raise InputError(
+                f"{settings.source}: parameters are given for {name}, which does not play; "
+                f"there are {', '.join(names)}"
+            )
+    return [load_strategy(name, configuration.parameters.get(name)) for name in names]
+
+
+def _contestant(strategy: Strategy) -> Contestant:
+    return Contestant(
+        name=strategy.name, graph_hash=strategy.hash, root=strategy.signal(), invest=strategy.invest
+    )
+
+
+def _prepare(
+    grounds: Sequence[Ground],
+    settings: TournamentSettings,
+    reporter: Reporter,
+    workers: int,
+    interrupted: threading.Event,
+) -> list[Prepared]:
+    def telling(work: str) -> Callable[[int, int], None]:
+        def tell(done: int, total: int) -> None:
+            if interrupted.is_set():
+                raise _InterruptedError
+            reporter.advance(work, done, total)
+
+        return tell
+
+    return prepare(grounds, settings, workers=workers, choosing=telling(SELECTIONS), solving=telling(WEIGHTS))
+
+
+def _play_controls(
+    grounds: Sequence[Ground], settings: TournamentSettings, simulators: Simulators
+) -> list[Control]:
+    wanted = settings.configuration.controls
+    played = []
+    if wanted.peek:
+        played.append(play_peek(grounds[0].panel))
+    if wanted.random:
+        played.append(play_no_edge(grounds, settings, simulators))
+    if wanted.planted:
+        played.append(play_planted(settings, simulators))
+    return played
+
+
+def _play_all(
+    contestants: Sequence[Contestant],
+    refused: Sequence[Refusal],
+    prepared: Sequence[Prepared],
+    settings: TournamentSettings,
+    simulators: Simulators,
+    reporter: Reporter,
+) -> tuple[list[CellResult], list[UniverseRecord]]:
+    configuration = settings.configuration
+    away = {(refusal.strategy, refusal.universe) for refusal in refused}
+    turns = [
+        (item, [entry for entry in contestants if (entry.name, item.ground.name) not in away])
+        for item in prepared
+    ]
+    a_contestant = len(configuration.rebalances) * len(configuration.simulators)
+    total = sum(len(item.weights) * a_contestant * len(admitted) for item, admitted in turns)
+    cells: list[CellResult] = []
+    universes = []
+    done = 0
+    for item, admitted in turns:
+        arena, name = item.arena, item.ground.name
+        found = baseline_cells(arena, configuration.rebalances, configuration.simulators, simulators)
+        for entry in admitted:
+            reporter.advance(CELLS, done, total, f"{entry.name} on {name}")
+            found += contestant_cells(
+                arena,
+                entry,
+                item.weights,
+                configuration.rebalances,
+                configuration.simulators,
+                simulators,
+            )
+            done += len(item.weights) * a_contestant
+        register = register_of(arena.panel)
+        record_trials(register, found, arena.panel, configuration.cash)
+        universes.append(universe_record(item.ground, configuration.cash, record_of(register)))
+        cells += found
+    reporter.advance(CELLS, done, total)
+    return cells, universes
+
+
+def _inputs_hash(
+    contestants: Sequence[Contestant], prepared: Sequence[Prepared], settings: TournamentSettings
+) -> str:
+    """Return the hash of everything that the board depends on.
+
+    Trials that others registered are an input, because they deflate; the run's own are not, or a second run
+    of the same tournament would be another one.
+    """
+    configuration = settings.configuration
+    others = {}
+    for item in prepared:
+        own = {
+            trial_key(item.arena.panel, item.arena.identity(entry, allocation, rebalance), configuration.cash)
+            for entry in contestants
+            for allocation in item.weights
+            for rebalance in configuration.rebalances
+        }
+        others[item.ground.name] = sorted(set(register_of(item.arena.panel).keys) - own)
+    return content_hash(
+        {
+            "kind": "tournament/1",
+            "configuration": settings.content_hash,
+            "data": {item.ground.name: item.ground.manifest.content_hash for item in prepared},
+            "openings": {item.ground.name: item.ground.openings for item in prepared},
+            "strategies": {entry.name: entry.graph_hash for entry in contestants},
+            "other_trials": others,
+            "core": CORE_VERSION,
+            "sources": sources_hash(_SOURCES),
+            "libraries": library_versions(),
+        }
+    )
+
+
+def _data_words(ground: Ground) -> str:
+    panel, digest = ground.panel, ground.manifest.content_hash
+    return (
+        f"{ground.name}  {len(panel):,} bars x {len(panel.instruments)}, {_day(panel.timestamps[0])} → "
+        f"{_day(panel.timestamps[-1])} UTC, {len(ground.windows)} windows, sha256 {digest[:4]}…{digest[-4:]}"
+    )
+
+
+def _holdout_words(ground: Ground) -> str:
+    times = "1 opening" if ground.openings == 1 else f"{ground.openings} openings"
+    return f"{ground.name}  last {ground.manifest.holdout_rows:,} bars sealed, {times} so far"
+
+
+def _day(stamp: np.int64) -> str:
+    return str(np.datetime64(int(stamp), "ns").astype("datetime64[D]"))
