@@ -21,7 +21,7 @@ _SMALLEST_SPIKE = 0.05
 _SPLIT_RATIOS = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 100])
 _SPLIT_TOLERANCE = 0.06
 _SPLIT_SCALES = 8.0
-_SPLIT_BARS_AFTER = 5
+_SPLIT_BARS_AROUND = 5
 _FLAT_BARS = 5
 _STALE_BARS = 5
 
@@ -281,8 +281,12 @@ def _suspected_splits(bars: Bars) -> list[Finding]:
     overnight = moves if bars.open is None else np.log(bars.open[1:]) - logs[:-1]
     distance = np.abs(np.abs(overnight)[:, None] - np.log(_SPLIT_RATIOS)[None, :])
     nearest = distance.argmin(axis=1)
-    later = logs[np.minimum(np.arange(1, len(logs)) + _SPLIT_BARS_AFTER, len(logs) - 1)]
-    stays = np.abs(later - logs[1:]) < 0.5 * np.abs(moves)
+    later = logs[np.minimum(np.arange(1, len(logs)) + _SPLIT_BARS_AROUND, len(logs) - 1)]
+    earlier = logs[np.maximum(np.arange(len(logs) - 1) - _SPLIT_BARS_AROUND, 0)]
+    # Steady before and after: the way back from a bad tick is no split.
+    stays = (np.abs(later - logs[1:]) < 0.5 * np.abs(moves)) & (
+        np.abs(logs[:-1] - earlier) < 0.5 * np.abs(moves)
+    )
     suspected = (
         (distance.min(axis=1) < _SPLIT_TOLERANCE)
         & (np.abs(moves) > _SPLIT_SCALES * _typical(np.abs(moves)))
