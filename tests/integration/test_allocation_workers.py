@@ -1,6 +1,5 @@
 """Worker processes answer as this process does."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from engine.allocation.allocator import Engine, Profile
 from engine.allocation.facts import AllocationTask
 from engine.allocation.solve import solve_many
-from engine.processes import worker_processes
 
 
 def test_workers_give_the_weights_that_this_process_gives(tmp_path: Path) -> None:
@@ -25,13 +23,3 @@ def test_workers_give_the_weights_that_this_process_gives(tmp_path: Path) -> Non
         assert one.weights is not None
         assert other.weights is not None
         assert one.weights.tolist() == other.weights.tolist()
-
-
-def test_a_worker_has_one_thread_and_this_process_keeps_its_own_setting() -> None:
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-
-    with worker_processes(1) as pool:
-        inside = pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result()
-
-    assert inside == "1"
-    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
