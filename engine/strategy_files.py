@@ -41,6 +41,11 @@ def strategy_names() -> list[str]:
     return sorted({file.stem for file in files if not file.stem.startswith("_")})
 
 
+def class_name(name: str) -> str:
+    """Return the name of the class that the file `name` must define."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
 def strategy_class(name: str) -> type[Strategy]:
     """Return the strategy that stands in the file `name`.
 
@@ -68,9 +73,10 @@ def strategy_class(name: str) -> type[Strategy]:
     for candidate in found:
         if candidate.strategy_name() == name:
             return candidate
-    wanted = "".join(part.capitalize() for part in name.split("_"))
     defines = ", ".join(candidate.__name__ for candidate in found) or "no strategy"
-    raise InputError(f"{PACKAGE}/{name}.py must define class {wanted}(Strategy), it defines {defines}")
+    raise InputError(
+        f"{PACKAGE}/{name}.py must define class {class_name(name)}(Strategy), it defines {defines}"
+    )
 
 
 def load_strategy(name: str, parameters: Mapping[str, object] | None = None) -> Strategy:

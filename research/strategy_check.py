@@ -172,7 +172,8 @@ def _warm_up(strategy: Strategy, panel: Panel) -> CheckResult:
         if difference is not None:
             return _failed(
                 "warm-up",
-                f"{bars} bars of history give another signal than {first}: a warm-up of {warmup} bars is too short",
+                f"{bars} bars of history give another signal than {first}: "
+                f"a warm-up of {warmup} bars is too short",
                 difference,
             )
     words = ", ".join(str(bars) for bars in history)

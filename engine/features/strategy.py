@@ -66,7 +66,7 @@ class Strategy:
     @classmethod
     def strategy_name(cls) -> str:
         """Return the name of a strategy: its class in small letters, which is also the name of its file."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     @property
     def name(self) -> str:
