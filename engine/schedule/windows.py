@@ -22,7 +22,7 @@ class Window:
     train_start, train_stop
         Training rows are `train_start` up to, not including, `train_stop`. The purged rows are already off.
     test_start, test_stop
-        Test rows, likewise. The fit is decided on at the close of `test_start` and filled from the next row on.
+        Test rows, likewise. The fit is decided on at the close of `test_start`, filled from the next row on.
     """
 
     index: int
