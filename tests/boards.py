@@ -70,8 +70,7 @@ def universe(name: str = "us20", **changes: object) -> UniverseRecord:
 def equity_of(returns: Sequence[float] | FloatArray) -> FloatArray:
     """Return the account whose bars earn `returns` after a first bar in cash."""
     growth = np.concatenate(([1.0], 1.0 + np.asarray(returns, dtype=np.float64)))
-    equity: FloatArray = CASH * np.cumprod(growth)
-    return equity
+    return np.asarray(CASH * np.cumprod(growth), dtype=np.float64)
 
 
 def cell(

@@ -1,0 +1,208 @@
+"""The tournament's file and its profiles: pinned, hashed, and mapped on what the core takes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.core.settings import MARKETABLE_LIMIT, Costs, Limits, Rules
+from engine.domain.errors import ConfigurationError, InputError
+from engine.domain.time import Timeframe
+from research.configuration import (
+    CostProfile,
+    LimitProfile,
+    TournamentConfiguration,
+    Universe,
+    for_data,
+    on_data,
+    read,
+)
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of the configurations that a test may change."""
+    return Path(shutil.copytree(CONFIGS, tmp_path / "configs"))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_port_test_plays_us20_and_us5_by_the_standard() -> None:
+    settings = read(CONFIGS / "port-test.yaml")
+
+    configuration = settings.configuration
+    assert [(u.name, u.floor(20)) for u in configuration.universes] == [("us20", 10), ("us5", 3)]
+    windows = configuration.windows
+    assert (windows.train, windows.test, windows.step, windows.purge, windows.embargo) == (180, 40, 20, 1, 0)
+    assert configuration.gates.changed() == ()
+    assert configuration.allocations.pairs() == (
+        ("native", "equal_weight"),
+        ("native", "inverse_volatility"),
+        ("riskfolio", "min_variance"),
+        ("riskfolio", "hrp"),
+        ("riskfolio", "mean_cvar"),
+    )
+    assert settings.costs.words() == "10 bps fee + 5 bps slippage"
+
+
+def test_profiles_become_what_the_core_takes() -> None:
+    settings = read(CONFIGS / "port-test.yaml")
+
+    assert settings.costs.costs() == Costs()
+    assert settings.limits.limits(20) == Limits()
+    assert settings.rules(Timeframe.DAY_1) == Rules(order_kind=MARKETABLE_LIMIT, order_bound_bps=500.0)
+    assert settings.rules(Timeframe.HOUR_1).order_bound_bps == 100.0
+
+
+def test_fewer_than_four_instruments_have_no_cap_of_their_own() -> None:
+    profile = LimitProfile(name="x")
+
+    assert profile.limits(4).instrument == 0.25
+    assert profile.limits(3).instrument == 1.0
+
+
+def test_a_cap_is_switched_off_by_inf(folder: Path) -> None:
+    edit(folder / "limits" / "research_default.yaml", "cluster: 0.25", "cluster: .inf")
+
+    assert read(folder / "port-test.yaml").limits.limits(20).cluster == np.inf
+
+
+def test_the_small_crypto_account_holds_the_caps_of_its_specification(folder: Path) -> None:
+    edit(folder / "port-test.yaml", "limits: research_default", "limits: crypto_spot_small")
+
+    limits = read(folder / "port-test.yaml").limits.limits(20)
+
+    assert (limits.gross, limits.instrument, limits.cluster) == (0.20, 0.02, 0.08)
+
+
+def test_the_hash_is_of_values_not_of_spelling(folder: Path) -> None:
+    before = read(folder / "port-test.yaml").content_hash
+
+    edit(folder / "port-test.yaml", "seed: 1\n", "# another comment\nseed: 0x1\n")
+
+    assert read(folder / "port-test.yaml").content_hash == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("port-test.yaml", "  step: 20", "  step: 10"),
+        ("costs/us_equity.yaml", "slippage_bps: 5.0", "slippage_bps: 6.0"),
+        ("limits/research_default.yaml", "halt_bars: 20", "halt_bars: 21"),
+    ],
+)
+def test_every_file_that_is_played_by_is_in_the_hash(folder: Path, file: str, old: str, new: str) -> None:
+    before = read(folder / "port-test.yaml").content_hash
+
+    edit(folder / file, old, new)
+
+    assert read(folder / "port-test.yaml").content_hash != before
+
+
+def test_another_floor_of_gates_is_named(folder: Path) -> None:
+    edit(folder / "port-test.yaml", "deflated_sharpe: 0.95", "deflated_sharpe: 0.5")
+
+    changed = read(folder / "port-test.yaml").configuration.gates.changed()
+
+    assert changed == ("deflated_sharpe 0.5 (standard 0.95)",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("  step: 20", "  step: 50", "windows: step must be at most test, else rows between windows"),
+        ("  purge: 1", "  purge: 180", "windows: purge must be below train; was purge 180, train 180"),
+        ("[core, frictionless, vectorbt]", "[vectorbt]", "simulators must hold core: only its rows"),
+        ("[window, daily, daily_5pct]", "[daily, daily]", "rebalances names daily twice"),
+        ("  - name: us5", "  - name: us20", "universes names us20 twice"),
+        ("strategies: [all]", "strategies: [all", "is not YAML"),
+        ("  native: [equal_weight, inverse_volatility]\n  riskfolio: [min_variance, hrp, mean_cvar]",
+         "  native: []\n  riskfolio: []", "allocations: name at least one profile"),
+        ("strategies: [all]\nparameters: {}", "strategies: [x]\nparameters: {a: {b: 1}}",
+         "parameters.a is not in strategies: add it there or drop it here"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(folder: Path, old: str, new: str, words: str) -> None:
+    edit(folder / "port-test.yaml", old, new)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read(folder / "port-test.yaml")
+    assert words in str(caught.value)
+
+
+def test_parameters_may_name_any_strategy_when_all_are_played(folder: Path) -> None:
+    edit(folder / "port-test.yaml", "parameters: {}", "parameters: {trend: {fast: 10}}")
+
+    assert read(folder / "port-test.yaml").configuration.parameters == {"trend": {"fast": 10}}
+
+
+def test_a_profile_that_is_not_there_names_those_that_are(folder: Path) -> None:
+    edit(folder / "port-test.yaml", "costs: us_equity", "costs: cheap")
+
+    with pytest.raises(InputError, match=r"names the costs profile cheap: no .*there are us_equity"):
+        read(folder / "port-test.yaml")
+
+
+def test_a_profile_under_another_name_is_refused(folder: Path) -> None:
+    edit(folder / "costs" / "us_equity.yaml", "name: us_equity", "name: other")
+
+    with pytest.raises(InputError, match="name is other, must be us_equity like the file"):
+        read(folder / "port-test.yaml")
+
+
+def test_without_a_folder_of_profiles_the_error_says_where_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(
+        InputError, match=r"there is no folder .*costs with profiles\. Run where configs/ lies"
+    ):
+        for_data("us20")
+
+
+def test_the_standard_on_one_data_set_is_port_tests_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    pinned = on_data(read(Path("configs/port-test.yaml")), ["us20"])
+
+    standard = on_data(for_data("us20"), ["us20"])
+
+    # What the file pins are the defaults, but for the floor that it writes out.
+    left = pinned.configuration.model_dump(exclude={"universes"})
+    assert left == standard.configuration.model_dump(exclude={"universes"})
+    assert pinned.costs == CostProfile(name="us_equity")
+    assert pinned.limits == LimitProfile(name="research_default")
+
+
+def test_other_data_sets_keep_the_floor_that_the_file_gives_them() -> None:
+    settings = on_data(read(CONFIGS / "port-test.yaml"), ["us5", "mine"])
+
+    assert settings.configuration.universes == (
+        Universe(name="us5", selection_floor=3),
+        Universe(name="mine"),
+    )
+    assert settings.source.endswith("port-test.yaml --data us5 --data mine")
+
+
+def test_a_floor_that_is_not_given_follows_the_number_of_instruments() -> None:
+    assert Universe(name="x").floor(20) == 10
+    assert Universe(name="x").floor(5) == 3
+
+
+def test_tiers_must_tighten() -> None:
+    with pytest.raises(ValueError, match="must not decrease"):
+        LimitProfile(name="x", tier_1_drawdown=0.3)
+    with pytest.raises(ValueError, match="tier_2_scale must be at most tier_1_scale"):
+        LimitProfile(name="x", tier_2_scale=0.9)
+
+
+def test_a_configuration_needs_a_data_set() -> None:
+    with pytest.raises(ValueError, match="universes"):
+        TournamentConfiguration(universes=())
