@@ -25,6 +25,10 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
+def _installs_completion(option: str | None) -> bool:
+    return option in {"install_completion", "show_completion"}
+
+
 class _CommandsOnUse(TyperGroup):
     """A group whose commands are known by name and imported on use."""
 
@@ -37,7 +41,10 @@ class _CommandsOnUse(TyperGroup):
         """Find the command that `args` begins with, and import it."""
         if args[0] in COMMANDS:
             module = importlib.import_module(COMMANDS[args[0]][0])
-            self.commands[args[0]] = typer.main.get_command(module.app)
+            command = typer.main.get_command(module.app)
+            # Completion is installed for the whole of `engine`, not for one command.
+            command.params = [option for option in command.params if not _installs_completion(option.name)]
+            self.commands[args[0]] = command
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -50,10 +50,12 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_listed_command_exists_and_explains_itself(command: str) -> None:
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = CliRunner().invoke(app, [command, "--help"], prog_name="engine")
 
     assert result.exit_code == 0, result.output
     assert f"Usage: engine {command}" in result.output
+    assert COMMANDS[command][1] in result.output
+    assert "completion" not in result.output
 
 
 def test_an_unknown_command_names_the_nearest_and_exits_2() -> None:
@@ -83,3 +85,17 @@ def test_what_the_user_can_mend_is_one_message_and_exit_2(home: Path) -> None:
     assert "no-such-set" in result.stderr
     assert "Traceback" not in result.stderr
     assert home.is_dir()
+
+
+def test_an_interrupted_command_exits_130_and_says_that_it_can_be_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted() -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.cli.scoreboard.runs_folder", interrupted)
+
+    result = CliRunner().invoke(app, ["scoreboard"])
+
+    assert result.exit_code == 130
+    assert "the same command carries on" in result.stderr
