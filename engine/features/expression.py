@@ -144,7 +144,7 @@ class Expression:
         return f"{name}({', '.join([repr(node) for node in self.inputs] + [str(p) for p in parameters])})"
 
     def __reduce__(self) -> tuple[Callable[..., "Expression"], tuple[object, ...]]:
-        return node, (self.op, self.inputs, self.parameters, self.function)
+        return _again, (self.op, self.inputs, self.parameters, self.function)
 
     def __copy__(self) -> Self:
         return self
@@ -235,6 +235,16 @@ def node(
             known = Expression(op, inputs, parameters, behind + _own_warmup(op, parameters), function)
             _known[key] = known
     return known
+
+
+def _again(
+    op: Op,
+    inputs: tuple[Expression, ...],
+    parameters: tuple[Parameter, ...],
+    function: WindowFunction | None,
+) -> Expression:
+    """Return the expression that was pickled; its NaN comes back as another object than ours."""
+    return operand(parameters[0]) if op is Op.CONSTANT else node(op, inputs, parameters, function)
 
 
 def _own_warmup(op: Op, parameters: tuple[Parameter, ...]) -> int:
