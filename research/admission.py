@@ -82,7 +82,7 @@ def _key(strategy: Strategy, panel: Panel) -> str:
             "strategy": strategy.hash,
             "panel": panel.content_hash,
             "core": CORE_VERSION,
-            "test": sources_hash(["research"]),
+            "test": sources_hash("research"),
         }
     )
 

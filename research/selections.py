@@ -119,7 +119,7 @@ def choose(
 
 def _chunks(request: Request) -> list[_Chunk]:
     panel = request.panel
-    code = sources_hash(["engine/selection"]), library_versions()
+    code = sources_hash("engine/selection"), library_versions()
     chunks = []
     for first in range(0, len(request.windows), _CHUNK):
         windows = request.windows[first : first + _CHUNK]

@@ -1,7 +1,7 @@
 """Hashes of our own source files and of the libraries under them: code is an input like any other."""
 
 import hashlib
-from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -10,7 +10,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("numpy", "numba", "scipy", "riskfolio-lib", "cvxpy", "clarabel", "vectorbt")
 
 
-def sources_hash(folders: Sequence[str]) -> str:
+@cache
+def sources_hash(*folders: str) -> str:
     """Return the SHA-256 of every Python file under some folders of the source tree, paths included.
 
     Parameters
@@ -26,12 +27,14 @@ def sources_hash(folders: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that can change a published number."""
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+@cache
+def library_versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions of the libraries that can change a published number, by name."""
+    return tuple((name, _version(name)) for name in LIBRARIES)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"

@@ -21,7 +21,7 @@ from research.admission import refusals
 from research.arena import Contestant, baseline_cells, contestant_cells
 from research.batches import Simulators
 from research.cell_store import CellStore
-from research.cells import CellResult, Control, Refusal, Tournament, UniverseRecord
+from research.cells import CellResult, CellStatus, Control, Refusal, Tournament, UniverseRecord
 from research.configuration import ALL_STRATEGIES, TournamentSettings
 from research.controls import play_no_edge, play_peek, play_planted
 from research.grounds import Ground, Prepared, prepare, survey, universe_record
@@ -91,14 +91,18 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
                 facts=cache_folder() / "truncation",
                 progress=lambda done, total, now: reporter.advance(ADMISSION, done, total, now),
             )
+            reporter.step(ADMISSION, _admission_words(strategies, refused))
             controls = _play_controls(grounds, settings, simulators)
+            reporter.step("controls", f"{len(controls)} of 3 played")
             prepared = preparing.result()
+            reporter.step("weights", _weights_words(prepared))
         except BaseException:
             # The pool is left only when its thread has ended: it must not finish hours of work first.
             interrupted.set()
             raise
         contestants = [_contestant(strategy) for strategy in strategies]
         cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
+    reporter.step("cells", _cells_words(cells))
     inputs_hash = _inputs_hash(contestants, prepared, settings)
     return Tournament(
         run_id=f"t-{inputs_hash[:_RUN_ID_DIGITS]}",
@@ -233,7 +237,7 @@ def _inputs_hash(
             "strategies": {entry.name: entry.graph_hash for entry in contestants},
             "other_trials": others,
             "core": CORE_VERSION,
-            "sources": sources_hash(_SOURCES),
+            "sources": sources_hash(*_SOURCES),
             "libraries": library_versions(),
         }
     )
@@ -250,6 +254,25 @@ def _data_words(ground: Ground) -> str:
 def _holdout_words(ground: Ground) -> str:
     times = "1 opening" if ground.openings == 1 else f"{ground.openings} openings"
     return f"{ground.name}  last {ground.manifest.holdout_rows:,} bars sealed, {times} so far"
+
+
+def _admission_words(strategies: Sequence[Strategy], refused: Sequence[Refusal]) -> str:
+    words = f"{len(strategies)} strategies cut at 8 dates in a fresh process, "
+    return words + (f"{len(refused)} refused" if refused else "none reads the future")
+
+
+def _weights_words(prepared: Sequence[Prepared]) -> str:
+    sets = sum(len(item.weights) for item in prepared)
+    failed = sum(bool(base.problem) for item in prepared for base in item.weights.values())
+    words = f"{sets} allocations over {sum(len(item.ground.windows) for item in prepared):,} windows"
+    return words + (f", {failed} without an answer" if failed else "")
+
+
+def _cells_words(cells: Sequence[CellResult]) -> str:
+    missing = sum(cell.status is CellStatus.MISSING for cell in cells)
+    baselines = sum(cell.is_baseline for cell in cells)
+    words = f"{len(cells) - baselines:,} cells and {baselines} baselines"
+    return words + (f", {missing} missing" if missing else "")
 
 
 def _day(stamp: np.int64) -> str:

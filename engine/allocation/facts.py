@@ -7,6 +7,7 @@ processes that solve the same inputs write the same bytes.
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,15 @@ def input_hash(task: AllocationTask) -> str:
             "engine": task.engine,
             "profile": task.profile,
             "returns": task.returns,
-            "libraries": {name: version(name) for name in libraries},
+            "libraries": {name: _version(name) for name in libraries},
         }
     )
+
+
+@cache
+def _version(library: str) -> str:
+    # Read from the metadata of the package, which takes 2 ms: thousands of questions ask.
+    return version(library)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,9 @@ class ScreenReporter:
             if self._bars is None:
                 self._advance_plainly(work, done, total, now)
             elif work in self._tasks:
-                self._bars.update(self._tasks[work], completed=done, total=total, now=now)
+                # What is over is told by its step line.
+                task, left = self._tasks[work], done < total
+                self._bars.update(task, completed=done, total=total, now=now, visible=left)
             else:
                 self._tasks[work] = self._bars.add_task(work, completed=done, total=total, now=now)
 
