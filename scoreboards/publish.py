@@ -165,8 +165,8 @@ def markdown(board: Board) -> str:
             place = f"{row.text('strategy')} on {row.text('universe')} ({row.cell})"
             lines.append(f"- **{row.verdict}** {place}: {'; '.join(row_reasons(row))}")
     lines += ["", "## Baseline reference rows", "", *(_rows_table(board.baselines) or ["None."])]
-    lines += ["", f"## Full table ({ROWS_IN_MARKDOWN} of {len(board.rows)} rows)", ""]
-    lines += _rows_table(board.rows[:ROWS_IN_MARKDOWN])
+    shown = board.rows[:ROWS_IN_MARKDOWN]
+    lines += ["", f"## Full table ({len(shown)} of {len(board.rows)} rows)", "", *_rows_table(shown)]
     lines += ["", "## Repeat this", "", f"`{repeat_command(board)}`", ""]
     return "\n".join(lines)
 
