@@ -60,7 +60,8 @@ def cap_group(
             decided += holdings[TARGET, n]
         else:
             held += holdings[UNITS, n] * mark_row[n] / equity
-    if decided <= 0.0 or decided + held <= cap:
+    # Twenty times a twentieth is a little more than one: rounding is no breach.
+    if decided <= 0.0 or decided + held <= cap * (1.0 + 1e-12):
         return
     factor = max(0.0, (cap - held) / decided)
     for n in range(mark_row.shape[0]):

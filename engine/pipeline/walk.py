@@ -12,7 +12,6 @@ from engine.core.account import Accounts
 from engine.core.market import Market
 from engine.core.records import Recorder
 from engine.core.settings import Costs, Limits, Rules
-from engine.core.simulate import simulate
 from engine.core.step import Plans, advance
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.features.evaluate import bind
@@ -33,6 +32,7 @@ def walk(
     flat: FloatArray,
     scratch: FloatArray,
     root_of: IntArray,
+    ones: FloatArray,
     market: Market,
     plans: Plans,
     costs: Costs,
@@ -50,7 +50,10 @@ def walk(
     flat, scratch
         The same memory as shapes (slots, block * N) and (slots, block, N).
     root_of
-        Shape (last - first,): the root that each account follows; accounts of a root stand together.
+        Shape (last - first,): the root that each account follows, -1 for a signal of 1 on every bar; accounts
+        of a root stand together.
+    ones
+        Shape (1, N), for accounts without a root.
     """
     row = 0
     while row < stop:
@@ -59,7 +62,7 @@ def walk(
         evaluated = -1
         for account in range(first, last):
             root = root_of[account - first]
-            if root != evaluated:
+            if root >= 0 and root != evaluated:
                 run_nodes(
                     program,
                     program.private_start[root],
@@ -72,14 +75,17 @@ def walk(
                 )
                 evaluated = root
             begin = max(row, start)
+            signals = ones
+            if root >= 0:
+                signals = scratch[program.root_slot[root], begin - row :]
             if begin < row + rows:
                 advance(
                     account,
                     begin,
                     row + rows,
                     begin,
-                    scratch[program.root_slot[root], begin - row :],
-                    True,
+                    signals,
+                    root >= 0,
                     market,
                     plans,
                     costs,
@@ -93,26 +99,22 @@ def walk(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chunk:
-    """Accounts that one thread walks: those without a signal, or those of some roots."""
+    """Accounts that one thread walks."""
 
     first: int
     last: int
-    bound: Bound | None
+    bound: Bound
     root_of: IntArray
 
 
 def deal(panel: Panel, roots: Sequence[Expression | None], threads: int) -> list[Chunk]:
-    """Deal accounts, ordered by their root and those without one first, to threads."""
-    without = sum(root is None for root in roots)
-    bounds = []
-    for low, high in ((0, without), (without, len(roots))):
-        edges = np.linspace(low, high, max(1, min(threads, high - low)) + 1).astype(int)
-        bounds += [(int(a), int(b)) for a, b in pairwise(edges) if a < b]
+    """Deal accounts, ordered by their root, to threads."""
+    edges = np.linspace(0, len(roots), min(threads, len(roots)) + 1).astype(int)
     chunks = []
-    for first, last in bounds:
+    for first, last in pairwise(edges):
         places: dict[str, int] = {}
         distinct: list[Expression] = []
-        root_of = np.zeros(last - first, dtype=np.int64)
+        root_of = np.full(last - first, -1, dtype=np.int64)
         for account in range(first, last):
             root = roots[account]
             if root is not None:
@@ -120,8 +122,7 @@ def deal(panel: Panel, roots: Sequence[Expression | None], threads: int) -> list
                     places[root.hash] = len(distinct)
                     distinct.append(root)
                 root_of[account - first] = places[root.hash]
-        bound = bind(distinct, panel) if distinct else None
-        chunks.append(Chunk(first=first, last=last, bound=bound, root_of=root_of))
+        chunks.append(Chunk(first=int(first), last=int(last), bound=bind(distinct, panel), root_of=root_of))
     return chunks
 
 
@@ -142,12 +143,6 @@ def walk_chunks(
     instruments = market.mark.shape[1]
 
     def walk_chunk(chunk: Chunk) -> None:
-        rest = (market, plans, costs, rules, limits, accounts, recorder)
-        if chunk.bound is None:
-            ones = np.ones((1, 1, instruments))
-            none = np.zeros(chunk.last, dtype=np.int64)
-            simulate(chunk.first, chunk.last, start, stop, ones, False, none, *rest)
-            return
         compiled = chunk.bound.compiled
         block = compiled.block_rows
         flat = compiled.new_scratch(block)
@@ -163,7 +158,14 @@ def walk_chunks(
             flat,
             flat.reshape(compiled.slots, block, instruments),
             chunk.root_of,
-            *rest,
+            np.ones((1, instruments)),
+            market,
+            plans,
+            costs,
+            rules,
+            limits,
+            accounts,
+            recorder,
         )
 
     if threads == 1 or len(chunks) == 1:
