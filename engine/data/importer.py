@@ -7,15 +7,15 @@ from datetime import tzinfo
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from engine.data import quality, store
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
 from engine.data.findings import Finding, Kind, capped, counts, listing, positions
 from engine.data.manifest import Manifest, Origin, describe
+from engine.data.ordering import grid_errors, order_errors
 from engine.data.packaged import PACKAGED
-from engine.data.quality import Bars, moment
+from engine.data.quality import Bars
 from engine.data.reading import RawTable, find_files, numbers, read, symbol_from
 from engine.data.stamps import parse, zone_named
 from engine.domain.errors import InputError
@@ -94,11 +94,11 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
     calendar = request.calendar or _inferred_calendar(parts)
     parts = [_on_sessions(part, request.timeframe, calendar) for part in parts]
     for part in parts:
-        findings += _order_errors(part.bars, request.timeframe)
+        findings += order_errors(part.bars, request.timeframe)
         findings += quality.errors(part.bars)
     findings += _duplicate_instruments(parts)
     if not findings:
-        findings += _grid_errors(parts, request.timeframe)
+        findings += grid_errors([part.bars for part in parts], request.timeframe)
     if findings:
         raise ImportRefusedError(request.name, _in_file_order(findings, files))
     parts = sorted((_adjusted(part, request.adjustment) for part in parts), key=lambda part: part.bars.symbol)
@@ -236,48 +236,6 @@ def _on_sessions(part: _Part, timeframe: Timeframe, calendar: Calendar) -> _Part
     return replace(part, bars=replace(part.bars, stamps=labels))
 
 
-def _order_errors(bars: Bars, timeframe: Timeframe) -> list[Finding]:
-    stamps = bars.stamps
-    repeated = pd.Series(stamps).duplicated().to_numpy()
-    earlier = np.zeros(len(stamps), dtype=bool)
-    earlier[1:] = stamps[1:] < np.maximum.accumulate(stamps)[:-1]
-    if len(stamps) > 2 and (np.diff(stamps) < 0).all():
-        message = "the file is newest first; sort it oldest first"
-        return [bars.finding(Kind.UNORDERED_STAMP, 1, moment(int(stamps[1])), message)]
-    found = [
-        bars.finding(Kind.DUPLICATE_STAMP, at, moment(int(stamps[at])), f"{bars.symbol} has this bar already")
-        for at in positions(repeated)
-    ]
-    found += [
-        bars.finding(
-            Kind.UNORDERED_STAMP,
-            at,
-            moment(int(stamps[at])),
-            "is earlier than a row above it; sort oldest first",
-        )
-        for at in positions(earlier & ~repeated)
-    ]
-    return found or _spacing_errors(bars, timeframe)
-
-
-def _spacing_errors(bars: Bars, timeframe: Timeframe) -> list[Finding]:
-    steps = np.diff(bars.stamps)
-    if len(steps) >= 2 and steps.min() >= 2 * timeframe.nanoseconds:
-        message = (
-            f"bars are never closer than {_span(int(steps.min()))}, but --timeframe says {timeframe.value}"
-        )
-        return [bars.finding(Kind.WRONG_TIMEFRAME, 1, moment(int(bars.stamps[1])), message)]
-    return [
-        bars.finding(
-            Kind.MIXED_TIMEFRAME,
-            at + 1,
-            moment(int(bars.stamps[at + 1])),
-            f"opens {_span(int(steps[at]))} after the bar above it, less than {timeframe.value}",
-        )
-        for at in positions(steps < timeframe.nanoseconds)
-    ]
-
-
 def _duplicate_instruments(parts: Sequence[_Part]) -> list[Finding]:
     seen: dict[str, str] = {}
     found = []
@@ -296,26 +254,6 @@ def _duplicate_instruments(parts: Sequence[_Part]) -> list[Finding]:
                 )
             )
         seen.setdefault(symbol, file)
-    return found
-
-
-def _grid_errors(parts: Sequence[_Part], timeframe: Timeframe) -> list[Finding]:
-    """Two instruments whose bars open at different times of the hour cannot share one time axis."""
-    if not parts:
-        return []
-    first = parts[0].bars
-    grid = quality.phase(first.stamps, timeframe)
-    found = []
-    for part in parts[1:]:
-        own = quality.phase(part.bars.stamps, timeframe)
-        if own != grid:
-            message = (
-                f"{part.bars.symbol} opens its bars {_span(own)} after a full {timeframe.value}, "
-                f"{first.symbol} {_span(grid)} after; one data set needs one grid"
-            )
-            found.append(
-                part.bars.finding(Kind.MIXED_TIMEFRAME, 0, moment(int(part.bars.stamps[0])), message)
-            )
     return found
 
 
@@ -425,12 +363,3 @@ def _in_file_order(findings: Iterable[Finding], files: Sequence[Path]) -> list[F
     order = {path.name: position for position, path in enumerate(files)}
     kinds = list(Kind)
     return sorted(findings, key=lambda found: (kinds.index(found.kind), order.get(found.file, 0), found.row))
-
-
-def _span(nanoseconds: int) -> str:
-    """Return a length of time as people say it."""
-    for size, noun in ((NANOSECONDS_PER_DAY, "day"), (3600 * 10**9, "hour"), (60 * 10**9, "minute")):
-        if nanoseconds and nanoseconds % size == 0:
-            number = nanoseconds // size
-            return f"{number} {noun}" + ("s" if number != 1 else "")
-    return f"{nanoseconds / 10**9:g} seconds"
