@@ -157,7 +157,6 @@ def _parts_of(table: RawTable, columns: Columns, zone: tzinfo | None) -> tuple[l
     if columns.clock is not None:
         written = written.astype(str).str.strip() + " " + cells[columns.clock].astype(str).str.strip()
     stamps, findings = parse(table.file, written, zone)
-    usable = stamps.valid.copy()
     values: dict[str, FloatArray] = {}
     for role in (*RANGE, "close", "volume", "adjusted_close"):
         name = getattr(columns, role)
@@ -165,14 +164,13 @@ def _parts_of(table: RawTable, columns: Columns, zone: tzinfo | None) -> tuple[l
             continue
         values[role], problems = numbers(table.file, cells[name], name)
         findings += problems
-        usable &= np.isfinite(values[role])
     symbols, problems = _symbols(table, columns)
     findings += problems
     parts = []
     for symbol in dict.fromkeys(symbols):
         if not symbol:
             continue
-        at = np.flatnonzero((symbols == symbol) & usable)
+        at = np.flatnonzero((symbols == symbol) & stamps.valid)
         if len(at) == 0:
             continue
         bars = Bars(

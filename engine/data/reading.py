@@ -110,7 +110,10 @@ def symbol_from(path: Path) -> str:
 
 
 def numbers(file: str, column: pd.Series, name: str) -> tuple[FloatArray, list[Finding]]:
-    """Return a column as floats, exactly as written, and a finding for each cell that is not a number."""
+    """Return a column as floats, exactly as written, and a finding for each cell that is not a number.
+
+    Such cells are NaN, so that the other cells of their row are still judged.
+    """
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         texts = None
@@ -125,7 +128,7 @@ def numbers(file: str, column: pd.Series, name: str) -> tuple[FloatArray, list[F
         else:
             kind, message = Kind.NOT_A_NUMBER, f"{name} is not a number; write 1234.5 without separators"
         problems.append(Finding(kind=kind, file=file, row=row + 1, value=text, message=message))
-    return values, problems
+    return np.where(np.isfinite(values), values, np.nan), problems
 
 
 def _floats(texts: np.ndarray) -> FloatArray:

@@ -261,6 +261,14 @@ def test_all_problems_of_all_files_come_at_once_and_many_are_counted(tmp_path: P
     assert "CCC.csv: the file holds no rows of data" in result.output
 
 
+def test_a_row_with_a_broken_cell_is_judged_by_its_other_cells(tmp_path: Path) -> None:
+    result = imported(written(tmp_path, HEADER + "2020-01-01,10,9,11,x,-1\n"), zone=None)
+
+    assert "mine not imported   4 errors in 1 file" in result.output
+    for kind in ("no_timezone", "not_a_number", "high_below_low", "negative_volume"):
+        assert f"{kind} (1)" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
