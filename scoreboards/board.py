@@ -261,16 +261,24 @@ class Board:
         return counts
 
     def nearest_misses(self, most: int = 5) -> tuple[Row, ...]:
-        """Return the rows that came closest without passing: HOLD first, then by gates that say no.
+        """Return the rows that came closest without passing: HOLD, then by excess, then by gates that say no.
 
-        One row a strategy and universe; baselines in disguise and refused strategies come close to nothing.
+        What earned no excess stands behind what did, however few its gates. One row a strategy and
+        universe; baselines in disguise and refused strategies come close to nothing.
         """
         misses = [
             row
             for row in self.judged
             if row.verdict is not Verdict.PASS and row.gates and not row.text("baseline_equivalent")
         ]
-        misses.sort(key=lambda row: (VERDICT_ORDER[row.verdict], len(_open_gates(row)), *_merit(row)))
+        misses.sort(
+            key=lambda row: (
+                VERDICT_ORDER[row.verdict],
+                not row.number("excess_sharpe") > 0,
+                len(_open_gates(row)),
+                *_merit(row),
+            )
+        )
         found: dict[tuple[str, str], Row] = {}
         for row in misses:
             found.setdefault((row.text("universe"), row.text("strategy")), row)

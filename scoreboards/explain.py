@@ -178,7 +178,8 @@ def reason(gate: GateResult) -> str:
             value, threshold = number(gate.value, words.scale), number(gate.threshold, words.scale)
             if value.lstrip("+-") == threshold.lstrip("+-"):
                 # A near miss must not read as "0.95, needed 0.95".
-                value, threshold = f"{gate.value:.6g}", f"{gate.threshold:.6g}"
+                digits = 2 if f"{gate.value:.2g}" != f"{gate.threshold:.2g}" else 6
+                value, threshold = f"{gate.value:.{digits}g}", f"{gate.threshold:.{digits}g}"
             return words.failed.format(value=value, threshold=threshold)
         case GateStatus.MISSING:
             return words.missing

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from engine.domain.gates import Verdict
 from engine.domain.identity import content_hash
+from engine.domain.panel import Adjustment
 from engine.domain.time import Timeframe
 from research.cells import CellStatus, Control, ControlExpectation, Simulator, Tournament, UniverseRecord
 from research.configuration import TournamentSettings
@@ -171,29 +172,35 @@ def _hash(
 
 
 def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, ...]:
-    notes = []
+    """Return what the head says: a sentence that holds for several data sets is said once."""
+    names_of: dict[str, list[str]] = {}
     for universe in tournament.universes:
-        notes += [f"{universe.name}: {note}" for note in universe.notes]
-        if universe.synthetic:
-            notes.append(
-                f"{universe.name}: synthetic prices, made from a seed; nothing here reaches a real venue"
-            )
-        if not universe.market:
-            notes.append(f"{universe.name}: names no market, so its market row is the equally weighted pool")
-        if universe.holdout_openings:
-            times = "once" if universe.holdout_openings == 1 else f"{universe.holdout_openings} times"
-            notes.append(f"{universe.name}: the hold-out was opened {times}")
-        if universe.trials.count == 0:
-            notes.append(f"{universe.name}: the trials register is missing or empty")
-        if universe.adjustment != "none":
-            notes.append(
-                f"{universe.name}: prices are adjusted ({universe.adjustment}), traded under the rules "
-                f"{settings.configuration.rules.name}: lots and ticks are fractions that no venue offers"
-            )
+        for note in _universe_notes(universe, settings):
+            names_of.setdefault(note, []).append(universe.name)
+    notes = [f"{', '.join(names)}: {note}" for note, names in names_of.items()]
     changed = settings.configuration.gates.changed()
     if changed:
         notes.append(f"judged by other than the standard gates: {', '.join(changed)}")
     return tuple(notes)
+
+
+def _universe_notes(universe: UniverseRecord, settings: TournamentSettings) -> list[str]:
+    notes = list(universe.notes)
+    if universe.synthetic:
+        notes.append("synthetic prices, made from a seed; nothing here reaches a real venue")
+    if not universe.market:
+        notes.append("names no market, so its market row is the equally weighted pool")
+    if universe.holdout_openings:
+        times = "once" if universe.holdout_openings == 1 else f"{universe.holdout_openings} times"
+        notes.append(f"the hold-out was opened {times}")
+    if universe.trials.count == 0:
+        notes.append("the trials register is missing or empty")
+    if universe.adjustment is not Adjustment.NONE:
+        notes.append(
+            f"prices are adjusted ({universe.adjustment}) and traded under the rules "
+            f"{settings.configuration.rules.name}: lots and ticks are fractions that no venue offers"
+        )
+    return notes
 
 
 def _settings_facts(tournament: Tournament, settings: TournamentSettings) -> dict[str, Value]:

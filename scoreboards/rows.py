@@ -182,7 +182,7 @@ def _comparison_values(evidence: Evidence, court: Court) -> dict[str, Value]:
     values: dict[str, Value] = {
         "stress_alpha": gate_rules.stress_alpha(evidence, market),
         "stress_alpha_benchmark": gate_rules.stress_alpha(evidence, evidence.benchmark),
-        "stress_ref": str(market.cell.baseline_role) if market is not None else "",
+        "stress_ref": _stress_reference(market, court),
         "af_dist_threshold": gate_rules.af_dist_threshold(market, court.thresholds),
         "friction_decay": gate_rules.friction_decay(evidence, days),
         "parity_ann_return_gap": gate_rules.parity_gap(evidence, days),
@@ -204,6 +204,13 @@ def _comparison_values(evidence: Evidence, court: Court) -> dict[str, Value]:
             "corr": metrics.correlation(account.returns, market.returns),
         }
     return values
+
+
+def _stress_reference(market: Account | None, court: Court) -> str:
+    if market is None:
+        return ""
+    # A set that names no market has a market row all the same: it is the pool under that role.
+    return str(market.cell.baseline_role if court.universe.market else BaselineRole.RAW_POOL)
 
 
 def _weight_values(cell: CellResult) -> dict[str, Value]:

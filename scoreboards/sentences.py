@@ -1,8 +1,9 @@
 """What a board says before its numbers: the headline, the reason, what to do next."""
 
-from engine.domain.gates import Verdict
+from engine.domain.gates import GateStatus, Verdict
 from scoreboards.board import Board, Row
 from scoreboards.explain import REFUSED, VERDICTS, reasons
+from scoreboards.gates import EXCESS_LOWER_BOUND
 
 
 def row_reasons(row: Row) -> list[str]:
@@ -11,7 +12,16 @@ def row_reasons(row: Row) -> list[str]:
         return [f"was refused before it was played: {row.text('problem')}"]
     if row.text("status") == "missing":
         return [f"gave no result: {row.text('problem')}"]
+    if row.number("excess_sharpe") <= 0 and _fails_proof(row):
+        # "Could be luck" would flatter it.
+        others = [gate for gate in row.gates if gate.gate != EXCESS_LOWER_BOUND]
+        point = f"{row.number('excess_sharpe'):+.2f}"
+        return [f"earned no more than the pool at its own exposure: excess Sharpe {point}", *reasons(others)]
     return reasons(row.gates)
+
+
+def _fails_proof(row: Row) -> bool:
+    return any(gate.gate == EXCESS_LOWER_BOUND and gate.status is GateStatus.FAIL for gate in row.gates)
 
 
 def pass_words(row: Row, board: Board) -> str:
@@ -54,7 +64,7 @@ def reason(board: Board) -> str:
             f"{holds} of {len(board.judged)} cells are clean but not proven (HOLD); honest gates may well "
             "leave no winner, and they are not loosened to get one"
         )
-    return f"every one of {len(board.judged)} cells failed a gate that more data alone would not mend"
+    return f"none of {len(board.judged)} cells is clean: each fails a gate besides proof, or earned no excess"
 
 
 def next_step(board: Board) -> tuple[str, str]:

@@ -111,6 +111,16 @@ def test_the_market_row_is_its_own_measure(board: Board) -> None:
     assert market.number("stress_alpha") == 0.0
 
 
+def test_a_set_that_names_no_market_says_what_its_market_row_is(board: Board) -> None:
+    played = contest(edges={"good": 0.0015}, universes=[universe(market="")])
+
+    row = build(played, settings()).candidates[0]
+
+    assert (row.text("stress_ref"), row.text("market")) == ("raw_pool_ew", "raw_pool_ew")
+    named = board.candidates[0]
+    assert (named.text("stress_ref"), named.text("market")) == ("market", "S&P 500")
+
+
 def test_a_row_says_what_the_account_did(board: Board) -> None:
     row = board.candidates[0]
     change = row.number("final_equity") / row.number("start_cash")
@@ -203,6 +213,15 @@ def test_nearest_misses_are_held_ones_first_and_one_a_strategy() -> None:
     misses = board.nearest_misses()
     assert misses[0].text("strategy") == "weak"
     assert sorted(row.text("strategy") for row in misses) == ["bad", "weak", "worse"]
+
+
+def test_what_earned_no_excess_is_told_so_and_not_that_it_may_be_luck() -> None:
+    board = judged(edges={"bad": -0.001})
+
+    why = row_reasons(board.nearest_misses()[0])
+
+    assert why[0].startswith("earned no more than the pool at its own exposure: excess Sharpe -")
+    assert not any("luck" in text for text in why)
 
 
 def test_a_cell_that_gave_nothing_fails_with_its_reason() -> None:
@@ -353,8 +372,11 @@ def test_the_head_says_what_a_reader_must_know() -> None:
 
     notes = " | ".join(build(played, settings(gates={"trades": 1})).notes)
 
-    assert "us20: all 20 survived, the index has no dividends" in notes
-    assert "us20: prices are adjusted (total_return), traded under the rules research_fractional" in notes
+    assert "us20, made: all 20 survived, the index has no dividends" in notes
+    assert (
+        "us20, made: prices are adjusted (total_return) and traded under the rules research_fractional"
+        in notes
+    )
     assert "us20: the hold-out was opened 2 times" in notes
     assert "made: synthetic prices" in notes
     assert "made: names no market, so its market row is the equally weighted pool" in notes

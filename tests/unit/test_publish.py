@@ -354,6 +354,10 @@ def gate(name: str, value: float, threshold: float, status: GateStatus) -> GateR
             gate("deflated_sharpe", 0.9499, 0.95, GateStatus.FAIL),
             "not enough better than the best of all tries on this data: 0.9499, needed 0.95",
         ),
+        (
+            gate("excess_lower_bound", -0.00483, 0.0, GateStatus.FAIL),
+            "could be luck: the lower bound of its excess Sharpe is -0.0048, it must be above 0",
+        ),
         (gate("sim_parity", np.nan, 0.015, GateStatus.MISSING), "the second simulator gave nothing"),
         (gate("beta", np.nan, 0.5, GateStatus.NOT_APPLICABLE), ""),
         (gate("trades", 30, 30, GateStatus.PASS), ""),
