@@ -6,10 +6,11 @@ import numpy as np
 
 from engine.compiled import kernel
 from engine.domain.errors import InvalidValueError
-from engine.domain.panel import FloatArray, Panel
+from engine.domain.panel import PRICE_FIELDS, FloatArray, Panel
 from engine.features.expression import Expression
+from engine.features.layout import compile_program
 from engine.features.opcodes import Op
-from engine.features.program import Bound, Program, compile_program, field_values, run_nodes
+from engine.features.program import Bound, Program, run_nodes
 from engine.features.window import WindowMemory
 
 
@@ -36,9 +37,29 @@ def bind(roots: Sequence[Expression], panel: Panel) -> Bound:
     return Bound(compiled=compiled, data=data)
 
 
+def _field_values(panel: Panel, name: str) -> FloatArray:
+    """Return a field of a panel, Shape (T, N); a field that all instruments share is repeated.
+
+    Raises
+    ------
+    InvalidValueError
+        If the panel has no such field.
+    """
+    if name in PRICE_FIELDS:
+        values: FloatArray = getattr(panel, name)
+        return values
+    if name not in panel.fields:
+        known = ", ".join([*PRICE_FIELDS, *panel.fields])
+        raise InvalidValueError(f"field: panel {panel.name} has no field {name!r}, it has {known}")
+    values = panel.fields[name]
+    if values.ndim == 1:
+        return np.repeat(values, len(panel.instruments)).reshape(len(panel), -1)
+    return values
+
+
 def _leaf_values(leaf: Expression, panel: Panel) -> FloatArray:
     if leaf.op is Op.FIELD:
-        return field_values(panel, str(leaf.parameters[0]))
+        return _field_values(panel, str(leaf.parameters[0]))
     memory = _memory(leaf, len(panel.instruments))
     inputs = evaluate(leaf.inputs, panel)
     return np.array([memory.push(inputs[:, row]) for row in range(len(panel))]).reshape(len(panel), -1)

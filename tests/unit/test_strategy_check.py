@@ -107,6 +107,23 @@ def test_a_truncation_failure_names_bar_and_instrument() -> None:
     assert (first.expected, first.found) == (0.0, 1.0)
 
 
+def test_a_peek_into_the_memory_of_the_caller_is_caught_by_cutting(plant: Plant) -> None:
+    # It sees the same whether the process is fresh or not; only fewer bars show it.
+    source = (
+        "import sys\n\n"
+        "def f(x):\n"
+        "    frame = sys._getframe()\n"
+        "    while frame.f_code.co_name != '_leaf_values':\n"
+        "        frame = frame.f_back\n"
+        "    return float(frame.f_locals['inputs'][0, -1, 0] > x[-1])\n"
+    )
+
+    (result,) = truncation_checks(plant("fault_frames", source), [PANEL])
+
+    assert result.outcome is CheckOutcome.FAIL
+    assert "it reads the future" in result.explanation
+
+
 def test_a_panel_in_a_plain_global_is_refused_before_it_runs(plant: Plant) -> None:
     fault = plant("fault_global", "PANEL = []\n\ndef f(x):\n    return float(len(PANEL))\n")
 
