@@ -14,8 +14,8 @@ from engine.domain.errors import InvalidValueError
 from engine.features import operators as op
 from engine.features.evaluate import bind, evaluate
 from engine.features.expression import Expression
+from engine.features.layout import compile_program
 from engine.features.operators import close, ema, sma, where
-from engine.features.program import compile_program
 from tests.builders import panel_of, random_panel
 
 
