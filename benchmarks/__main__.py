@@ -1,8 +1,9 @@
-"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3]`: measure, print a table, write JSON."""
+"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3 start]`: measure, print a table, write JSON."""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from benchmarks.measure import extra_memory_mb, measure_pairs, start_seconds
 from benchmarks.workloads import WORKLOADS
 
 PAIRS = {"W1": 9, "W2": 3, "W3": 9}
+START = "start"
 TITLES = {
     "W1": "1,000,000 minutes, one instrument, SMA(20) over SMA(100), next open",
     "W2": "1,000 SMA pairs x 10,000 hours",
@@ -66,22 +68,30 @@ def show(name: str, result: dict[str, Any]) -> None:
         )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 1 where an engine disagrees about the money."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("workloads", nargs="*", help="W1, W2, W3; all where none is named")
+    choices = (*WORKLOADS, START)
+    parser.add_argument(
+        "what", nargs="*", metavar="WHAT", help=f"{', '.join(choices)}; all where none is named"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--pairs", type=int, help="interleaved pairs a workload")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.what) - set(choices):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(choices)}")
     results: dict[str, Any] = {}
-    for name in asked.workloads or WORKLOADS:
+    for name in asked.what or choices:
+        if name == START:
+            results[START] = start_seconds()
+            continue
         results[name] = measure(name, asked.pairs)
         show(name, results[name])
-    results["start"] = start_seconds()
-    print(
-        "\nstart   first result {cold_s:.2f} s without compiled kernels, {warm_s:.2f} s with them; "
-        "engine --help {help_s:.2f} s".format(**results["start"])
-    )
+    if START in results:
+        print(
+            "\nstart  first result {cold_s:.2f} s without compiled kernels, {warm_s:.2f} s with them; "
+            "engine --help {help_s:.2f} s".format(**results[START])
+        )
     print(
         "\nCPU seconds of the process, medians. Ratio: median over interleaved pairs, all our limits on.\n"
         "No metrics: without the peer's return, Sharpe and drawdown. In W3 the peer's seconds are those of\n"
@@ -89,7 +99,7 @@ def main() -> int:
     )
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
-    return 0 if all(results[name]["equity_check"] for name in results if name != "start") else 1
+    return 0 if all(results[name]["equity_check"] for name in results if name != START) else 1
 
 
 if __name__ == "__main__":
