@@ -1,0 +1,216 @@
+"""What a strategy's id, a trial's key and a baseline hang on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.core.settings import Limits
+from engine.domain.panel import Panel
+from engine.domain.portfolio import Invest
+from engine.features.operators import close, ema, where
+from engine.pipeline.run import Settings
+from engine.schedule.windows import Rebalance, walk_forward
+from research.arena import Arena, Contestant, baseline_cells, contestant_cells
+from research.base_weights import Allocation, BaseWeights
+from research.baselines import equal_weights, market_panel
+from research.batches import Simulators
+from research.cell_store import CellStore
+from research.cells import BaselineRole, CellResult, CellStatus, Simulator
+from research.registers import record_of, record_trials, trial_key
+from research.trials import TrialsRegister
+from tests.builders import random_panel
+
+ROOT = where(ema(close, 3) > ema(close, 9), 1.0, 0.0)
+TREND = Contestant(name="trend", graph_hash=ROOT.hash, root=ROOT, invest=Invest.SCALED)
+EQUAL = Allocation(selection="all", engine="native", profile="equal_weight")
+
+
+def arena_of(panel: Panel) -> Arena:
+    windows = walk_forward(len(panel), train=40, test=20, step=10)
+    everything = np.ones((len(windows), len(panel.instruments)), dtype=np.bool_)
+    return Arena(
+        panel=panel,
+        windows=windows,
+        eligible=everything,
+        selected={"all": everything},
+        settings=Settings(start_row=windows[0].test_start, stop_row=windows[-1].test_stop),
+        schedule_hash="schedule",
+    )
+
+
+@pytest.fixture
+def arena() -> Arena:
+    return arena_of(random_panel(200, 5, seed=5))
+
+
+@pytest.fixture
+def simulators(tmp_path: Path) -> Simulators:
+    return Simulators(CellStore(tmp_path / "cells"), threads=1)
+
+
+def test_every_ingredient_is_part_of_a_strategys_identity(arena: Arena) -> None:
+    def identity(
+        arena: Arena = arena,
+        contestant: Contestant = TREND,
+        allocation: Allocation = EQUAL,
+        rebalance: Rebalance = Rebalance.WINDOW,
+    ) -> str:
+        return arena.identity(contestant, allocation, rebalance)
+
+    settings = arena.settings
+    found = [
+        identity(),
+        identity(contestant=replace(TREND, graph_hash="other")),
+        identity(contestant=replace(TREND, name="other")),
+        identity(contestant=replace(TREND, invest=Invest.FULL)),
+        identity(allocation=replace(EQUAL, selection="log_mps")),
+        identity(allocation=replace(EQUAL, engine="riskfolio")),
+        identity(allocation=replace(EQUAL, profile="hrp")),
+        identity(rebalance=Rebalance.DAILY),
+        identity(arena=replace(arena, panel=replace(arena.panel, name="other"))),
+        identity(arena=replace(arena, schedule_hash="other")),
+        identity(
+            arena=replace(arena, settings=replace(settings, costs=settings.costs._replace(taker_fee_bps=9.0)))
+        ),
+        identity(
+            arena=replace(arena, settings=replace(settings, rules=settings.rules._replace(stale_bars=6)))
+        ),
+        identity(arena=replace(arena, settings=replace(settings, limits=Limits(gross=0.5)))),
+    ]
+
+    assert len(set(found)) == len(found)
+    assert identity() == found[0]
+
+
+def test_a_trial_of_other_bars_or_cash_is_another_trial(arena: Arena) -> None:
+    keys = {
+        trial_key(arena.panel, "identity", 1e5),
+        trial_key(arena.panel, "identity", 1e6),
+        trial_key(arena.panel, "other", 1e5),
+        trial_key(arena.panel.rows(0, 150), "identity", 1e5),
+    }
+
+    assert len(keys) == 4
+
+
+def cells_of(arena: Arena, simulators: Simulators, base: BaseWeights) -> list[CellResult]:
+    kinds = (Simulator.CORE, Simulator.FRICTIONLESS)
+    cells = baseline_cells(arena, list(Rebalance), kinds, simulators)
+    return cells + contestant_cells(arena, TREND, {EQUAL: base}, list(Rebalance), kinds, simulators)
+
+
+def test_there_is_one_row_for_each_configuration_and_simulator(arena: Arena, simulators: Simulators) -> None:
+    cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+
+    assert len({(cell.key) for cell in cells}) == len(cells)
+    strategies = [cell for cell in cells if not cell.is_baseline]
+    assert len(strategies) == 3 * 2
+    # market, benchmark and raw_pool_ew for each rebalance mode and simulator
+    assert len(cells) - len(strategies) == 3 * 3 * 2
+    assert all(cell.equity[0] == 100_000.0 for cell in cells)
+    assert all(cell.timestamps[0] == arena.panel.timestamps[40] for cell in cells)
+    assert all(
+        len(cell.unlimited_equity) == len(cell.equity) for cell in strategies if cell.key.simulator == "core"
+    )
+
+
+def test_rows_of_one_configuration_share_their_id(arena: Arena, simulators: Simulators) -> None:
+    cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+    ids = {cell.key.configuration: cell.strategy_id for cell in cells}
+
+    assert all(ids[cell.key.configuration] == cell.strategy_id for cell in cells)
+    assert all(
+        cell.strategy_id == f"trend-{cell.identity_hash[:8]}" for cell in cells if not cell.is_baseline
+    )
+
+
+def test_free_trading_ends_higher_than_trading_at_a_cost(arena: Arena, simulators: Simulators) -> None:
+    cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+    paid = next(cell for cell in cells if not cell.is_baseline and cell.key.simulator == "core")
+    free = next(cell for cell in cells if cell.key == replace(paid.key, simulator=Simulator.FRICTIONLESS))
+
+    assert paid.fees > 0.0
+    assert free.fees == 0.0
+    assert free.equity[-1] > paid.equity[-1]
+
+
+def test_a_solver_without_an_answer_leaves_missing_rows_and_no_other_weights(
+    arena: Arena, simulators: Simulators
+) -> None:
+    nothing = BaseWeights(weights=np.zeros(arena.eligible.shape), problem="window 3: infeasible")
+    cells = [cell for cell in cells_of(arena, simulators, nothing) if not cell.is_baseline]
+
+    assert len(cells) == 6
+    assert all(cell.status is CellStatus.MISSING for cell in cells)
+    assert all("window 3: infeasible" in cell.problem for cell in cells)
+
+
+def test_a_set_without_a_market_lets_the_pool_stand_for_it(arena: Arena, simulators: Simulators) -> None:
+    cells = baseline_cells(arena, [Rebalance.WINDOW], [Simulator.CORE], simulators)
+    market, pool = (
+        next(cell for cell in cells if cell.baseline_role is role)
+        for role in (BaselineRole.MARKET, BaselineRole.RAW_POOL)
+    )
+
+    assert market.equity.tobytes() == pool.equity.tobytes()
+    assert market.key.profile == "market"
+
+
+def test_the_market_is_its_level_bought_once_and_held(simulators: Simulators) -> None:
+    prices = random_panel(200, 5, seed=5)
+    level = np.linspace(100.0, 150.0, 200)
+    arena = arena_of(replace(prices, fields={"market": level}))
+    arena = replace(
+        arena,
+        settings=replace(
+            arena.settings, costs=arena.settings.costs._replace(taker_fee_bps=0.0, slippage_bps=0.0)
+        ),
+    )
+    market = next(
+        cell
+        for cell in baseline_cells(arena, [Rebalance.DAILY], [Simulator.CORE], simulators)
+        if cell.baseline_role is BaselineRole.MARKET
+    )
+
+    # Decided at row 40, bought at the close of row 41 with all the cash, lots of a millionth.
+    units = np.floor(100_000.0 / level[40] * 1e6) / 1e6
+    affordable = np.floor(100_000.0 / level[41] * 1e6) / 1e6
+    held = min(units, affordable)
+    expected = 100_000.0 + held * (level[199] - level[41])
+    assert market.equity[-1] == pytest.approx(expected, rel=1e-9)
+    assert market.fills == 1.0
+
+
+def test_a_market_panel_has_closes_only(arena: Arena) -> None:
+    assert market_panel(arena.panel) is None
+    panel = market_panel(replace(arena.panel, fields={"market": np.linspace(1.0, 2.0, 200)}))
+
+    assert panel is not None
+    assert not panel.has_range
+    assert panel.symbols == ("market",)
+
+
+def test_equal_weights_of_no_instrument_are_cash() -> None:
+    masks = np.array([[True, True, False, True], [False, False, False, False]])
+
+    assert equal_weights(masks).tolist() == [[1 / 3, 1 / 3, 0.0, 1 / 3], [0.0, 0.0, 0.0, 0.0]]
+
+
+def test_only_what_the_core_played_is_a_trial_and_only_once(
+    arena: Arena, simulators: Simulators, tmp_path: Path
+) -> None:
+    cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+    register = TrialsRegister(tmp_path / "trials.jsonl")
+
+    record_trials(register, cells, arena.panel, 100_000.0)
+    first = record_of(register)
+    record_trials(register, cells, arena.panel, 100_000.0)
+
+    assert first.count == 3
+    assert record_of(register) == first
+    expected = {
+        trial_key(arena.panel, cell.identity_hash, 100_000.0) for cell in cells if not cell.is_baseline
+    }
+    assert set(register.keys) == expected
