@@ -120,9 +120,8 @@ def local_function(closes: FloatArray) -> float:
         ("TABLE = {}\n\ndef f(x):\n    return TABLE.get(1, 0.0)\n", "reads the global TABLE, a dict"),
         ("TABLE = [1.0]\n\ndef f(x):\n    return sum(y for y in TABLE)\n", "reads the global TABLE, a list"),
         (
-            "import numpy as np\n\nPANEL = np.ones(3)\n\n"
-            "def g():\n    return PANEL\n\ndef f(x):\n    return g()[0]\n",
-            "f -> g reads the global PANEL, a ndarray",
+            "PANEL = bytearray(3)\n\ndef g():\n    return PANEL\n\ndef f(x):\n    return g()[0]\n",
+            "f -> g reads the global PANEL, a bytearray",
         ),
         ("def f(x, seen=[]):\n    return 0.0\n", "has a default value that is not a constant"),
         ("def make(a):\n    def f(x):\n        return a\n    return f\n\nf = make(1.0)\n", "is a closure"),
