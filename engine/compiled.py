@@ -35,6 +35,10 @@ CORE_VERSION = core_version()
 _CACHE = str(cache_folder() / "kernels" / CORE_VERSION)
 # Child processes read the variable; here numba may have been imported before.
 os.environ["NUMBA_CACHE_DIR"] = _CACHE
+# Vectorised logarithms of a maths library found on the machine differ from the scalar ones in the last bit,
+# and a stream has nothing to vectorise.
+os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
+numba.config.DISABLE_INTEL_SVML = 1  # type: ignore[attr-defined]  # set by numba at import
 numba.config.CACHE_DIR = _CACHE  # type: ignore[attr-defined]  # set by numba at import
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

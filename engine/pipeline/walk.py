@@ -55,8 +55,7 @@ def walk(
     ones
         Shape (1, N), for accounts without a root.
     """
-    row = 0
-    while row < stop:
+    for row in range(0, stop, block):
         rows = min(block, stop - row)
         run_nodes(program, program.shared_start, program.shared_stop, data, row, rows, state, flat)
         evaluated = -1
@@ -94,7 +93,6 @@ def walk(
                     accounts,
                     recorder,
                 )
-        row += rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
