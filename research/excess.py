@@ -1,4 +1,4 @@
-"""What a cell earned beyond the market exposure that it carried: one definition for board and trials register."""
+"""What a cell earned beyond the market exposure that it carried: one definition for board and register."""
 
 import numpy as np
 
