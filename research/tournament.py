@@ -25,7 +25,7 @@ from research.cells import CellResult, CellStatus, Control, Refusal, Tournament,
 from research.configuration import ALL_STRATEGIES, TournamentSettings
 from research.controls import play_no_edge, play_peek, play_planted
 from research.grounds import Ground, Prepared, prepare, survey, universe_record
-from research.registers import record_of, record_trials, register_of, trial_key
+from research.registers import record_of, record_trials, register_of
 from research.sources import library_versions, sources_hash
 
 # Whatever lies here can change a published number; the core has a version of its own.
@@ -103,7 +103,7 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
         contestants = [_contestant(strategy) for strategy in strategies]
         cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
     reporter.step("cells", _cells_words(cells))
-    inputs_hash = _inputs_hash(contestants, prepared, settings)
+    inputs_hash = _inputs_hash(contestants, universes, settings)
     return Tournament(
         run_id=f"t-{inputs_hash[:_RUN_ID_DIGITS]}",
         inputs_hash=inputs_hash,
@@ -211,31 +211,18 @@ def _play_all(
 
 
 def _inputs_hash(
-    contestants: Sequence[Contestant], prepared: Sequence[Prepared], settings: TournamentSettings
+    contestants: Sequence[Contestant], universes: Sequence[UniverseRecord], settings: TournamentSettings
 ) -> str:
-    """Return the hash of everything that the board depends on.
-
-    Trials that others registered are an input, because they deflate; the run's own are not, or a second run
-    of the same tournament would be another one.
-    """
-    configuration = settings.configuration
-    others = {}
-    for item in prepared:
-        own = {
-            trial_key(item.arena.panel, item.arena.identity(entry, allocation, rebalance), configuration.cash)
-            for entry in contestants
-            for allocation in item.weights
-            for rebalance in configuration.rebalances
-        }
-        others[item.ground.name] = sorted(set(register_of(item.arena.panel).keys) - own)
+    """Return the hash of everything that the board depends on, trials of others included: they deflate."""
     return content_hash(
         {
             "kind": "tournament/1",
             "configuration": settings.content_hash,
-            "data": {item.ground.name: item.ground.manifest.content_hash for item in prepared},
-            "openings": {item.ground.name: item.ground.openings for item in prepared},
+            "data": {universe.name: universe.content_hash for universe in universes},
+            "openings": {universe.name: universe.holdout_openings for universe in universes},
+            # With this run's own trials in it: run again, it adds none, and the head stays.
+            "trials": {universe.name: universe.trials.head for universe in universes},
             "strategies": {entry.name: entry.graph_hash for entry in contestants},
-            "other_trials": others,
             "core": CORE_VERSION,
             "sources": sources_hash(*_SOURCES),
             "libraries": library_versions(),
