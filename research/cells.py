@@ -250,6 +250,33 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowChoice:
+    """Which instruments one window could hold under one selection, and how that came about (RULINGS D7).
+
+    Attributes
+    ----------
+    train_first, train_last, test_first, test_last
+        UTC nanoseconds of the opens of these bars.
+    fallback
+        Too few were chosen, so all eligible ones stand.
+    without_data
+        Parts of the score that had no data and got weight 0.
+    """
+
+    universe: str
+    selection: str
+    window: int
+    train_first: int
+    train_last: int
+    test_first: int
+    test_last: int
+    eligible: int
+    selected: tuple[str, ...]
+    fallback: bool
+    without_data: tuple[str, ...]
+
+
 class ControlExpectation(StrEnum):
     """What a control must do, or the run is void."""
 
@@ -305,3 +332,4 @@ class Tournament:
     universes: tuple[UniverseRecord, ...]
     refusals: tuple[Refusal, ...]
     controls: tuple[Control, ...]
+    choices: tuple[WindowChoice, ...] = ()

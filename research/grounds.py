@@ -14,7 +14,7 @@ from engine.schedule.windows import Window, walk_forward
 from engine.selection.universe import Selection
 from research.arena import Arena
 from research.base_weights import Allocation, BaseWeights, Question, solve
-from research.cells import TrialsRecord, UniverseRecord
+from research.cells import TrialsRecord, UniverseRecord, WindowChoice
 from research.configuration import TournamentSettings, Universe
 from research.selections import Choice, Request, choose
 
@@ -45,10 +45,11 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A data set ready to play on, with the base weights of every allocation."""
+    """A data set ready to play on, with its choices by selection and the base weights of every allocation."""
 
     ground: Ground
     arena: Arena
+    choices: Mapping[str, Choice]
     weights: Mapping[Allocation, BaseWeights]
 
 
@@ -98,7 +99,7 @@ def prepare(
         Called with the amount done, and the whole.
     """
     selections = [Selection(selection.value) for selection in settings.configuration.selections]
-    choices = iter(
+    chosen = iter(
         choose(
             [_request(ground, selection, settings) for ground in grounds for selection in selections],
             facts=cache_folder() / "selections",
@@ -106,10 +107,8 @@ def prepare(
             progress=choosing,
         )
     )
-    arenas = [
-        _arena(ground, {selection.value: next(choices) for selection in selections}, settings)
-        for ground in grounds
-    ]
+    choices = [{selection.value: next(chosen) for selection in selections} for _ in grounds]
+    arenas = [_arena(ground, made, settings) for ground, made in zip(grounds, choices, strict=True)]
     questions = [_questions(arena, settings) for arena in arenas]
     answers = iter(
         solve(
@@ -123,9 +122,10 @@ def prepare(
         Prepared(
             ground=ground,
             arena=arena,
+            choices=made,
             weights={question.allocation: next(answers) for question in asked},
         )
-        for ground, arena, asked in zip(grounds, arenas, questions, strict=True)
+        for ground, arena, made, asked in zip(grounds, arenas, choices, questions, strict=True)
     ]
 
 
@@ -161,6 +161,30 @@ def universe_record(ground: Ground, start_cash: float, trials: TrialsRecord) -> 
         start_cash=start_cash,
         trials=trials,
     )
+
+
+def window_choices(prepared: Prepared) -> list[WindowChoice]:
+    """Return what was chosen for every window, in the order of selections and windows."""
+    panel = prepared.ground.panel
+    return [
+        WindowChoice(
+            universe=prepared.ground.name,
+            selection=selection,
+            window=window.index,
+            train_first=int(panel.timestamps[window.train_start]),
+            train_last=int(panel.timestamps[window.train_stop - 1]),
+            test_first=int(panel.timestamps[window.test_start]),
+            test_last=int(panel.timestamps[window.test_stop - 1]),
+            eligible=int(choice.eligible[row].sum()),
+            selected=tuple(
+                symbol for symbol, chosen in zip(panel.symbols, choice.selected[row], strict=True) if chosen
+            ),
+            fallback=bool(choice.fallback[row]),
+            without_data=tuple(name for name in str(choice.zeroed[row]).split(";") if name),
+        )
+        for selection, choice in prepared.choices.items()
+        for row, window in enumerate(prepared.ground.windows)
+    ]
 
 
 def _request(ground: Ground, selection: Selection, settings: TournamentSettings) -> Request:

@@ -24,7 +24,7 @@ from research.cell_store import CellStore
 from research.cells import CellResult, CellStatus, Control, Refusal, Tournament, UniverseRecord
 from research.configuration import ALL_STRATEGIES, TournamentSettings
 from research.controls import play_no_edge, play_peek, play_planted
-from research.grounds import Ground, Prepared, prepare, survey, universe_record
+from research.grounds import Ground, Prepared, prepare, survey, universe_record, window_choices
 from research.registers import record_of, record_trials, register_of
 from research.sources import library_versions, sources_hash
 
@@ -114,6 +114,7 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
         universes=tuple(universes),
         refusals=tuple(refused),
         controls=tuple(controls),
+        choices=tuple(choice for item in prepared for choice in window_choices(item)),
     )
 
 

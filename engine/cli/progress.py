@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-_NAME_WIDTH = 11
-_WORDS_WIDTH = 78
+_NAME_WIDTH = 12
+_WORDS_WIDTH = 96
 # Without a terminal, a line each time so much more of a piece of work is done.
 _PLAIN_SHARE = 0.25
 
@@ -61,6 +61,11 @@ class ScreenReporter:
             )
             line.append(f" {seconds:7.1f} s", style="dim")
             self._console.print(line, highlight=False, soft_wrap=True)
+
+    def note(self, words: str) -> None:
+        """Say something that is not a step."""
+        with self._lock:
+            self._console.print(Text(f"    {words}", style="dim"), highlight=False, soft_wrap=True)
 
     def advance(self, work: str, done: int, total: int, now: str = "") -> None:
         """Say how much of a piece of work is done."""

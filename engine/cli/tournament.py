@@ -48,19 +48,24 @@ def tournament(
 
     settings = _settings(data or [], config)
     with ScreenReporter(Console(stderr=True)) as reporter:
+        from research.choice_file import CHOICES_FILE, choices_csv
         from research.tournament import run
         from scoreboards.judging import build
-        from scoreboards.publish import publish
+        from scoreboards.publish import publish, write_whole
 
         reporter.step("config", f"{settings.source} is valid, sha256 {settings.content_hash[:8]}")
+        reporter.note("Ctrl-C is safe: what is finished is kept, the same command carries on")
         played = run(settings, reporter, workers=workers or os.cpu_count() or 1)
         board = build(played, settings)
+        reporter.step("gates", f"{len(board.rows):,} rows judged")
         for control in board.controls:
             words = f"{control.name} {control.expectation}: {control.observed}"
             reporter.step("control", words, well=control.behaved)
         folder = runs_folder() / board.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CHOICES_FILE, choices_csv(played.choices))
         publish(board, folder)
-        reporter.step("scoreboard", f"{len(board.rows)} rows judged and written")
+        reporter.step("scoreboard", f"written to {shown_folder(folder)}")
     if as_json:
         typer.echo(json.dumps(board.document(), sort_keys=True, allow_nan=False))
     else:

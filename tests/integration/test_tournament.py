@@ -1,5 +1,6 @@
 """`engine tournament` as it is typed: equal inputs, equal bytes, whatever happened in between."""
 
+import csv
 import hashlib
 import json
 import os
@@ -44,7 +45,9 @@ class Home:
     def __init__(self, folder: Path, configuration: str = CONFIGURATION) -> None:
         self.folder = folder
         (folder / "cache").mkdir(parents=True)
-        (folder / "cache" / "kernels").symlink_to(KERNELS, target_is_directory=True)
+        for kept in (KERNELS, KERNELS.with_name("vectorbt")):
+            kept.mkdir(parents=True, exist_ok=True)
+            (folder / "cache" / kept.name).symlink_to(kept, target_is_directory=True)
         self.file = folder / "configs" / "small.yaml"
         self.file.parent.mkdir()
         for profiles in ("costs", "limits"):
@@ -145,6 +148,27 @@ def test_every_configured_cell_and_every_baseline_has_a_row(
         ("benchmark", "all"),
         ("benchmark", "log_mps"),
     }
+
+
+def test_what_every_window_chose_is_written_beside_the_board(
+    undisturbed: tuple[Home, dict[str, Any]],
+) -> None:
+    home, document = undisturbed
+    path = home.folder / "runs" / document["run_id"] / "selections.csv"
+    with path.open(newline="") as file:
+        choices = list(csv.DictReader(file))
+
+    # 700 rows less the hold-out of a fifth are 560: windows start at 0, 20, ... up to 400.
+    assert [(choice["selection"], int(choice["window"])) for choice in choices] == [
+        (selection, window) for selection in ("all", "log_mps") for window in range(21)
+    ]
+    for choice in choices:
+        assert choice["train_last"] < choice["test_first"]
+        assert len(choice["symbols"].split(";")) == int(choice["selected"])
+        # Only a choice can fall back, and then it is everything.
+        if choice["fallback"] == "true":
+            assert choice["selection"] == "log_mps"
+            assert choice["selected"] == choice["eligible"]
 
 
 def test_holding_everything_in_equal_parts_is_told_to_be_a_baseline(
@@ -266,6 +290,23 @@ def test_a_run_whose_control_misbehaves_is_void(tmp_path: Path) -> None:
     folder = home.folder / "runs" / document["run_id"]
     assert not (folder / "tournament_candidates.csv").exists()
     assert "VOID" in (folder / "tournament_scoreboard.md").read_text()
+
+
+def test_vectorbt_plays_the_same_decisions_to_nearly_the_same_end(tmp_path: Path) -> None:
+    home = Home(
+        tmp_path / "home",
+        CONFIGURATION.replace("[core, frictionless]", "[core, vectorbt]").replace("[all, log_mps]", "[all]"),
+    )
+    rows = {
+        (row["strategy"], row["rebalance"], row["profile"], row["simulator"]): row
+        for row in home.play()["rows"]
+    }
+    pairs = [(row, rows[(*key[:3], "vectorbt")]) for key, row in rows.items() if key[3] == "core"]
+
+    assert len(pairs) == 2 * 2 * 2 + 3 * 2
+    for core, second in pairs:
+        assert second["status"] == "ok", second["problem"]
+        assert second["final_equity"] == pytest.approx(core["final_equity"], rel=1e-3)
 
 
 def test_a_strategy_that_reads_the_future_is_refused_and_shown(tmp_path: Path) -> None:
