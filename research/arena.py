@@ -213,7 +213,9 @@ def _market_cells(
             replace(
                 cell,
                 key=replace(cell.key, profile=BaselineRole.MARKET.value),
-                strategy_id=strategy_id(BaselineRole.MARKET.value, cell.identity_hash),
+                strategy_id=cell.strategy_id.replace(
+                    BaselineRole.RAW_POOL.value, BaselineRole.MARKET.value, 1
+                ),
                 baseline_role=BaselineRole.MARKET,
             )
             for cell in pools
@@ -306,7 +308,7 @@ def _cell(
     counts = accounts.reason_counts[column]
     cell = CellResult(
         key=_key(arena, seat, simulator),
-        strategy_id=_strategy_id(seat),
+        strategy_id=_strategy_id(arena, seat),
         identity_hash=seat.identity_hash,
         baseline_role=seat.role,
         timestamps=arena.timestamps,
@@ -335,7 +337,7 @@ def _cell(
 def _missing(arena: Arena, seat: _Seat, simulator: Simulator, problem: str) -> CellResult:
     return CellResult(
         key=_key(arena, seat, simulator),
-        strategy_id=_strategy_id(seat),
+        strategy_id=_strategy_id(arena, seat),
         identity_hash=seat.identity_hash,
         status=CellStatus.MISSING,
         problem=problem,
@@ -347,8 +349,10 @@ def _missing(arena: Arena, seat: _Seat, simulator: Simulator, problem: str) -> C
     )
 
 
-def _strategy_id(seat: _Seat) -> str:
-    return strategy_id(seat.role.value or seat.name, seat.identity_hash)
+def _strategy_id(arena: Arena, seat: _Seat) -> str:
+    name = seat.role.value or seat.name
+    # Who reads the id alone must see that no real price stands behind it.
+    return strategy_id(f"{name}-synthetic" if arena.panel.synthetic else name, seat.identity_hash)
 
 
 def _key(arena: Arena, seat: _Seat, simulator: Simulator) -> CellKey:

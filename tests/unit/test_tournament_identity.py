@@ -126,6 +126,18 @@ def test_rows_of_one_configuration_share_their_id(arena: Arena, simulators: Simu
     )
 
 
+def test_ids_on_made_up_prices_carry_the_word(arena: Arena, simulators: Simulators) -> None:
+    made_up = replace(arena, panel=replace(arena.panel, synthetic=True))
+    cells = cells_of(made_up, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+
+    assert {cell.strategy_id.rpartition("-")[0] for cell in cells} == {
+        "trend-synthetic",
+        "market-synthetic",
+        "benchmark-synthetic",
+        "raw_pool_ew-synthetic",
+    }
+
+
 def test_free_trading_ends_higher_than_trading_at_a_cost(arena: Arena, simulators: Simulators) -> None:
     cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
     paid = next(cell for cell in cells if not cell.is_baseline and cell.key.simulator == "core")
