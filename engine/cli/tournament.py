@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TOURNAMENT_VOID = 3
 NOTHING_PASSED = 4
+# Each worker loads a solver library of half a gigabyte.
+_WORKERS_MAX = 8
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -29,7 +31,8 @@ def tournament(
         typer.Option("--config", metavar="FILE", help="Configuration; --data replaces its data sets."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes and threads; all cores by default.")
+        int | None,
+        typer.Option("--workers", min=1, help="Processes and threads; by default all cores, at most 8."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     require_pass: Annotated[
@@ -55,7 +58,7 @@ def tournament(
 
         reporter.step("config", f"{settings.source} is valid, sha256 {settings.content_hash[:8]}")
         reporter.note("Ctrl-C is safe: what is finished is kept, the same command carries on")
-        played = run(settings, reporter, workers=workers or os.cpu_count() or 1)
+        played = run(settings, reporter, workers=workers or min(os.cpu_count() or 1, _WORKERS_MAX))
         board = build(played, settings)
         reporter.step("gates", f"{len(board.rows):,} rows judged")
         for control in board.controls:
