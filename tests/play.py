@@ -7,7 +7,7 @@ import numpy as np
 from engine.core.account import Accounts, new_accounts
 from engine.core.market import market_of
 from engine.core.records import FILL_FIELDS, ORDER_FIELDS, Recorder
-from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs, Limits, Rules
+from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs, Limits, Rules, Terms
 from engine.core.simulate import new_recorder, pack_plans, simulate
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Invest, Plan
@@ -65,7 +65,18 @@ def play(
         accounts = new_accounts(1, count, cash)
         recorder = new_recorder(1, rows, count, 0, curves=True, counted=counted)
         simulate(
-            0, 1, 0, rows, table, has_signals, one, market, plans, costs, rules, limits, accounts, recorder
+            0,
+            1,
+            0,
+            rows,
+            table,
+            has_signals,
+            one,
+            market,
+            plans,
+            Terms(costs, rules, limits),
+            accounts,
+            recorder,
         )
         counted = accounts
     return Played(accounts=accounts, recorder=recorder)

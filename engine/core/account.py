@@ -76,6 +76,15 @@ class Accounts(NamedTuple):
     lots: IntArray
 
 
+class Books(NamedTuple):
+    """One account: its row of each of the arrays of `Accounts`."""
+
+    values: FloatArray
+    counts: IntArray
+    holdings: FloatArray
+    lots: IntArray
+
+
 def new_accounts(accounts: int, instruments: int, cash: float) -> Accounts:
     """Return accounts that hold only cash."""
     values = np.zeros((accounts, VALUES))

@@ -21,12 +21,12 @@ from engine.core.account import (
     REASONS,
     TRADES,
     UNITS,
+    Books,
 )
 from engine.core.costs import PRICE_UNITS, fill_price_e8, taker_fee
 from engine.core.market import Market
 from engine.core.records import ORDER_FILLED, ORDER_OUTCOME, Recorder
-from engine.core.settings import MARKETABLE_LIMIT, Costs, Rules
-from engine.domain.panel import FloatArray, IntArray
+from engine.core.settings import MARKETABLE_LIMIT, Rules, Terms
 from engine.domain.reasons import Cause, Reason
 
 NOT_TRADED = int(Reason.NOT_TRADED)
@@ -58,10 +58,7 @@ def book(
     cause: int,
     reason: int,
     lot_size: float,
-    values: FloatArray,
-    counts: IntArray,
-    holdings: FloatArray,
-    lots: IntArray,
+    books: Books,
     recorder: Recorder,
 ) -> float:
     """Book one fill of `filled` signed lots; return its signed notional.
@@ -69,17 +66,17 @@ def book(
     Cash moves by `-(notional + fee)`.
     """
     notional = filled * lot_size * (price_e8 / PRICE_UNITS)
-    values[CASH] -= notional + fee
-    values[FEES] += fee
-    before = lots[LOTS, n]
-    lots[LOTS, n] = before + filled
-    holdings[UNITS, n] = lots[LOTS, n] * lot_size
+    books.values[CASH] -= notional + fee
+    books.values[FEES] += fee
+    before = books.lots[LOTS, n]
+    books.lots[LOTS, n] = before + filled
+    books.holdings[UNITS, n] = books.lots[LOTS, n] * lot_size
     if before == 0:
-        lots[OPEN_CAUSE, n] = cause
-    elif lots[LOTS, n] == 0 and by_strategy(cause) and by_strategy(lots[OPEN_CAUSE, n]):
-        counts[TRADES] += 1
-    place = recorder.fill_start[account] + counts[FILLS]
-    counts[FILLS] += 1
+        books.lots[OPEN_CAUSE, n] = cause
+    elif books.lots[LOTS, n] == 0 and by_strategy(cause) and by_strategy(books.lots[OPEN_CAUSE, n]):
+        books.counts[TRADES] += 1
+    place = recorder.fill_start[account] + books.counts[FILLS]
+    books.counts[FILLS] += 1
     if place < recorder.fill_start[account + 1]:
         recorder.fills[place, 0] = row
         recorder.fills[place, 1] = n
@@ -124,11 +121,11 @@ def settle_order(
     filled: int,
     reason: int,
     stands: bool,
-    counts: IntArray,
-    lots: IntArray,
+    books: Books,
     recorder: Recorder,
 ) -> None:
     """Close a pending order; `stands`: what was not filled is decided again on this bar."""
+    counts, lots = books.counts, books.lots
     if reason != NO_REASON:
         counts[REASONS + reason] += 1
     if lots[ORDER, n] >= 0 and lots[ORDER, n] < recorder.order_start[account + 1]:
@@ -148,12 +145,8 @@ def fill_orders(
     row: int,
     bar: int,
     market: Market,
-    costs: Costs,
-    rules: Rules,
-    values: FloatArray,
-    counts: IntArray,
-    holdings: FloatArray,
-    lots: IntArray,
+    terms: Terms,
+    books: Books,
     recorder: Recorder,
 ) -> tuple[float, float]:
     """Fill the pending orders against one bar: all sells first, then all buys, in instrument order.
@@ -162,6 +155,7 @@ def fill_orders(
     -------
     Sum of the absolute and of the signed notionals.
     """
+    costs, rules, lots = terms.costs, terms.rules, books.lots
     traded = 0.0
     net = 0.0
     need = 0.0
@@ -172,12 +166,12 @@ def fill_orders(
         side = 1 if wanted > 0 else -1
         possible, reason = fillable_lots(abs(wanted), row, n, market, rules)
         if possible == 0:
-            settle_order(account, n, 0, reason, True, counts, lots, recorder)
+            settle_order(account, n, 0, reason, True, books, recorder)
             continue
         lot_size = market.lot_size[n]
         price_e8 = fill_price_e8(market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs)
-        if not inside_bound(price_e8, side, holdings[LIMIT, n], rules):
-            settle_order(account, n, 0, OUTSIDE_BOUND, True, counts, lots, recorder)
+        if not inside_bound(price_e8, side, books.holdings[LIMIT, n], rules):
+            settle_order(account, n, 0, OUTSIDE_BOUND, True, books, recorder)
             continue
         notional = possible * lot_size * (price_e8 / PRICE_UNITS)
         if side > 0:
@@ -185,16 +179,13 @@ def fill_orders(
             continue
         fee = taker_fee(notional, costs)
         signed = book(
-            account, bar, n, -possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, values, counts,
-            holdings, lots, recorder,
+            account, bar, n, -possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, books, recorder
         )  # fmt: skip
         traded -= signed
         net += signed
-        settle_order(account, n, -possible, reason, reason != NO_REASON, counts, lots, recorder)
+        settle_order(account, n, -possible, reason, reason != NO_REASON, books, recorder)
     if need > 0.0:
-        bought = fill_buys(
-            account, row, bar, need, market, costs, rules, values, counts, holdings, lots, recorder
-        )
+        bought = fill_buys(account, row, bar, need, market, terms, books, recorder)
         traded += bought
         net += bought
     return traded, net
@@ -207,12 +198,8 @@ def fill_buys(
     bar: int,
     need: float,
     market: Market,
-    costs: Costs,
-    rules: Rules,
-    values: FloatArray,
-    counts: IntArray,
-    holdings: FloatArray,
-    lots: IntArray,
+    terms: Terms,
+    books: Books,
     recorder: Recorder,
 ) -> float:
     """Fill the buys that the bar can fill; where cash is short, all are cut by the same share.
@@ -221,16 +208,17 @@ def fill_buys(
     -------
     Sum of their notionals.
     """
+    costs, lots = terms.costs, books.lots
     share = 1.0
-    if need > values[CASH]:
+    if need > books.values[CASH]:
         # The margin keeps the rounding of the sum from taking cash below zero.
-        share = max(0.0, values[CASH] / need * (1.0 - 1e-12))
+        share = max(0.0, books.values[CASH] / need * (1.0 - 1e-12))
     traded = 0.0
     for n in range(market.mark.shape[1]):
         wanted = lots[PENDING, n]
         if wanted <= 0:
             continue
-        possible, reason = fillable_lots(wanted, row, n, market, rules)
+        possible, reason = fillable_lots(wanted, row, n, market, terms.rules)
         lot_size = market.lot_size[n]
         price_e8 = fill_price_e8(market.fill[row, n], 1, possible * lot_size, market.volume[row, n], costs)
         stands = reason != NO_REASON
@@ -242,10 +230,9 @@ def fill_buys(
         if possible > 0:
             fee = taker_fee(possible * lot_size * (price_e8 / PRICE_UNITS), costs)
             traded += book(
-                account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, values, counts,
-                holdings, lots, recorder,
+                account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, books, recorder
             )  # fmt: skip
-        settle_order(account, n, possible, reason, stands, counts, lots, recorder)
+        settle_order(account, n, possible, reason, stands, books, recorder)
     return traded
 
 
@@ -255,10 +242,7 @@ def book_exits(
     row: int,
     bar: int,
     market: Market,
-    values: FloatArray,
-    counts: IntArray,
-    holdings: FloatArray,
-    lots: IntArray,
+    books: Books,
     recorder: Recorder,
 ) -> float:
     """Book out what is held of instruments that stopped trading; return the sum of the notionals."""
@@ -266,19 +250,19 @@ def book_exits(
     for n in range(market.mark.shape[1]):
         if market.leaves[row, n] == 0:
             continue
-        if lots[PENDING, n] != 0:
-            settle_order(account, n, 0, DELISTED_EXIT, False, counts, lots, recorder)
-        if lots[AGAIN, n] != 0:
-            lots[AGAIN, n] = 0
-            counts[BUSY] -= 1
-        if lots[LOTS, n] == 0:
+        if books.lots[PENDING, n] != 0:
+            settle_order(account, n, 0, DELISTED_EXIT, False, books, recorder)
+        if books.lots[AGAIN, n] != 0:
+            books.lots[AGAIN, n] = 0
+            books.counts[BUSY] -= 1
+        if books.lots[LOTS, n] == 0:
             continue
         price = market.mark[row, n] * (1.0 - market.haircut[n])
         price_e8 = int(math.floor(price * PRICE_UNITS + 0.5))
-        counts[EXITS] += 1
-        counts[REASONS + DELISTED_EXIT] += 1
+        books.counts[EXITS] += 1
+        books.counts[REASONS + DELISTED_EXIT] += 1
         traded -= book(
-            account, bar, n, -lots[LOTS, n], price_e8, 0.0, DELISTED_CAUSE, DELISTED_EXIT,
-            market.lot_size[n], values, counts, holdings, lots, recorder,
+            account, bar, n, -books.lots[LOTS, n], price_e8, 0.0, DELISTED_CAUSE, DELISTED_EXIT,
+            market.lot_size[n], books, recorder,
         )  # fmt: skip
     return traded

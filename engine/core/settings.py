@@ -78,6 +78,14 @@ class Limits(NamedTuple):
     recovery_scale: float = 0.50
 
 
+class Terms(NamedTuple):
+    """All that the core is told beside prices and targets."""
+
+    costs: Costs
+    rules: Rules
+    limits: Limits
+
+
 UNLIMITED = Limits(
     gross=np.inf,
     instrument=np.inf,

@@ -6,11 +6,11 @@ import numpy as np
 
 from engine.compiled import kernel
 from engine.core.account import FILLS, ORDERS, Accounts
-from engine.core.decide import FULL, SCALED
 from engine.core.market import Market
 from engine.core.records import FILL_FIELDS, ORDER_FIELDS, Recorder
-from engine.core.settings import Costs, Limits, Rules
-from engine.core.step import Plans, advance
+from engine.core.settings import Terms
+from engine.core.step import advance
+from engine.core.targets import FULL, SCALED, Plans
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.portfolio import Invest, Plan
 
@@ -89,9 +89,7 @@ def simulate(
     signal_of: IntArray,
     market: Market,
     plans: Plans,
-    costs: Costs,
-    rules: Rules,
-    limits: Limits,
+    terms: Terms,
     accounts: Accounts,
     recorder: Recorder,
 ) -> None:
@@ -114,9 +112,7 @@ def simulate(
             has_signals,
             market,
             plans,
-            costs,
-            rules,
-            limits,
+            terms,
             accounts,
             recorder,
         )
@@ -129,9 +125,7 @@ def step(
     signals: FloatArray,
     market: Market,
     plans: Plans,
-    costs: Costs,
-    rules: Rules,
-    limits: Limits,
+    terms: Terms,
     accounts: Accounts,
     recorder: Recorder,
 ) -> None:
@@ -146,4 +140,4 @@ def step(
     market
         Of that bar alone.
     """
-    advance(account, 0, 1, bar, signals, True, market, plans, costs, rules, limits, accounts, recorder)
+    advance(account, 0, 1, bar, signals, True, market, plans, terms, accounts, recorder)

@@ -25,7 +25,7 @@ from engine.core.account import (
 )
 from engine.core.market import market_of
 from engine.core.records import Recorder
-from engine.core.settings import Costs, Limits, Rules
+from engine.core.settings import Costs, Limits, Rules, Terms
 from engine.core.simulate import new_recorder, pack_plans
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray, IntArray, Panel
@@ -178,7 +178,8 @@ def run_all(
     plans = pack_plans([c.plan for c in ordered], [c.invest for c in ordered])
     market = market_of(panel, settings.rules)
     chunks = deal(panel, [c.root for c in ordered], threads)
-    costs = Costs(*map(float, settings.costs))
+    # Whole numbers would compile everything once more.
+    terms = Terms(costs=Costs(*map(float, settings.costs)), rules=settings.rules, limits=settings.limits)
 
     def run(recorder: Recorder) -> Accounts:
         accounts = new_accounts(len(ordered), instruments, settings.cash)
@@ -188,9 +189,7 @@ def run_all(
             stop,
             market,
             plans,
-            costs,
-            settings.rules,
-            settings.limits,
+            terms,
             accounts,
             recorder,
             threads,

@@ -11,8 +11,9 @@ from engine.compiled import kernel
 from engine.core.account import Accounts
 from engine.core.market import Market
 from engine.core.records import Recorder
-from engine.core.settings import Costs, Limits, Rules
-from engine.core.step import Plans, advance
+from engine.core.settings import Terms
+from engine.core.step import advance
+from engine.core.targets import Plans
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.features.evaluate import bind
 from engine.features.expression import Expression
@@ -35,9 +36,7 @@ def walk(
     ones: FloatArray,
     market: Market,
     plans: Plans,
-    costs: Costs,
-    rules: Rules,
-    limits: Limits,
+    terms: Terms,
     accounts: Accounts,
     recorder: Recorder,
 ) -> None:
@@ -87,9 +86,7 @@ def walk(
                     root >= 0,
                     market,
                     plans,
-                    costs,
-                    rules,
-                    limits,
+                    terms,
                     accounts,
                     recorder,
                 )
@@ -130,9 +127,7 @@ def walk_chunks(
     stop: int,
     market: Market,
     plans: Plans,
-    costs: Costs,
-    rules: Rules,
-    limits: Limits,
+    terms: Terms,
     accounts: Accounts,
     recorder: Recorder,
     threads: int,
@@ -159,9 +154,7 @@ def walk_chunks(
             np.ones((1, instruments)),
             market,
             plans,
-            costs,
-            rules,
-            limits,
+            terms,
             accounts,
             recorder,
         )

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.core.account import EXITS, FILLS, HALTS, REASONS, TARGET, Accounts, new_accounts
+from engine.core.account import EXITS, FILLS, HALTS, REASONS, TARGET, Accounts, Books, new_accounts
 from engine.core.market import Market, advance_marks, market_of
 from engine.core.records import Recorder
-from engine.core.settings import Costs, Limits, Rules
+from engine.core.settings import Costs, Limits, Rules, Terms
 from engine.core.simulate import new_recorder, pack_plans, simulate, step
-from engine.core.step import Plans, full_bar
+from engine.core.step import full_bar
+from engine.core.targets import Plans
 from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest, Plan
 from tests.builders import random_panel
 
 COSTS = Costs(taker_fee_bps=10.0, slippage_bps=5.0, half_spread_bps=1.0, impact_coefficient=30.0)
 RULES = Rules(participation=0.1, order_bound_bps=300.0, minimum_notional=5.0, lot_size=0.01)
-LIMITS = Limits(halt_bars=5, recovery_bars=15)
+TERMS = Terms(COSTS, RULES, Limits(halt_bars=5, recovery_bars=15))
 
 
 def random_signals(rows: int, instruments: int, seed: int) -> FloatArray:
@@ -80,7 +81,7 @@ def run_whole(panel: Panel, signals: FloatArray, plans: Plans) -> tuple[Accounts
         recorder = new_recorder(1, rows, count, 0, curves=True, counted=counted)
         simulate(
             0, 1, 0, rows, signals[None], True, np.zeros(1, dtype=np.int64), market_of(panel, RULES), plans,
-            COSTS, RULES, LIMITS, accounts, recorder,
+            TERMS, accounts, recorder,
         )  # fmt: skip
         counted = accounts
     return accounts, recorder
@@ -129,7 +130,7 @@ def test_a_walk_equals_its_single_steps(
     for row in range(rows):
         step_market = one_row(panel, market, row, last, stale)
         # A step counts its bar from the origin, so the recorder's rows agree with the whole walk.
-        step(0, row, signals[row : row + 1], step_market, plans, COSTS, RULES, LIMITS, accounts, recorder)
+        step(0, row, signals[row : row + 1], step_market, plans, TERMS, accounts, recorder)
 
     assert whole[0].counts[0].sum() > 0
     assert_same(whole, (accounts, recorder))
@@ -148,9 +149,9 @@ def test_bars_that_are_skipped_are_bars_on_which_nothing_happens(
     market = market_of(panel, RULES)
     accounts = new_accounts(1, instruments, 10_000.0)
     recorder = new_recorder(1, rows, instruments, 0, curves=True, counted=whole[0])
-    state = (accounts.values[0], accounts.counts[0], accounts.holdings[0], accounts.lots[0])
+    books = Books(accounts.values[0], accounts.counts[0], accounts.holdings[0], accounts.lots[0])
     for row in range(rows):
-        full_bar(0, row, row, signals[row], market, plans, COSTS, RULES, LIMITS, *state, recorder)
+        full_bar(0, row, row, signals[row], market, plans, TERMS, books, recorder)
 
     for scratch in (whole[0], accounts):
         scratch.holdings[:, TARGET] = 0.0

@@ -8,7 +8,7 @@ import pytest
 from engine.core.account import new_accounts
 from engine.core.market import market_of
 from engine.core.records import FILL_FIELDS
-from engine.core.settings import Costs, Limits, Rules
+from engine.core.settings import Costs, Limits, Rules, Terms
 from engine.core.simulate import new_recorder, pack_plans, simulate
 from engine.domain.errors import InvalidValueError
 from engine.domain.portfolio import Invest, Plan
@@ -87,7 +87,8 @@ def test_fusing_evaluation_and_walk_changes_no_bit() -> None:
     recorder = new_recorder(1, len(PANEL), 4, 0, curves=True)
     simulate(
         0, 1, 0, len(PANEL), evaluate([column.root], PANEL), True, np.zeros(1, dtype=np.int64),
-        market_of(PANEL, Rules()), pack_plans([column.plan], [column.invest]), Costs(), Rules(), Limits(),
+        market_of(PANEL, Rules()), pack_plans([column.plan], [column.invest]),
+        Terms(Costs(), Rules(), Limits()),
         accounts, recorder,
     )  # fmt: skip
 

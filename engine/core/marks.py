@@ -1,0 +1,62 @@
+"""Equity after a bar, and what is measured of it."""
+
+from engine.compiled import inlined_kernel
+from engine.core.account import (
+    CASH,
+    DAY_EQUITY,
+    DAYS,
+    MAX_DRAWDOWN,
+    PEAK,
+    RETURN_SQUARES,
+    RETURN_SUM,
+    TIER_PEAK,
+    UNITS,
+    Books,
+)
+from engine.core.records import Recorder
+from engine.domain.panel import FloatArray
+
+
+@inlined_kernel
+def equity_of(mark_row: FloatArray, books: Books) -> float:
+    """Return cash plus what is held at the mark, summed in instrument order."""
+    equity: float = books.values[CASH]
+    for n in range(mark_row.shape[0]):
+        equity += books.holdings[UNITS, n] * mark_row[n]
+    return equity
+
+
+@inlined_kernel
+def book_equity(equity: float, books: Books) -> None:
+    """Update peaks and the largest drawdown with the equity after a bar."""
+    values = books.values
+    if equity > values[PEAK]:
+        values[PEAK] = equity
+    if equity > values[TIER_PEAK]:
+        values[TIER_PEAK] = equity
+    if equity < values[PEAK] * (1.0 - values[MAX_DRAWDOWN]):
+        values[MAX_DRAWDOWN] = 1.0 - equity / values[PEAK]
+
+
+@inlined_kernel
+def book_day(equity: float, books: Books) -> None:
+    """Update the sums of daily returns at the end of a day."""
+    values = books.values
+    change = equity / values[DAY_EQUITY] - 1.0
+    values[DAY_EQUITY] = equity
+    values[RETURN_SUM] += change
+    values[RETURN_SQUARES] += change * change
+    books.counts[DAYS] += 1
+
+
+@inlined_kernel
+def record_bar(
+    account: int, bar: int, equity: float, turnover: float, books: Books, recorder: Recorder
+) -> None:
+    """Write the curves of one bar, if they are recorded."""
+    if recorder.equity.shape[0] > 0:
+        place = bar - recorder.first_row
+        recorder.equity[account, place] = equity
+        # Positions are long only, so what is not cash is their value.
+        recorder.gross[account, place] = (equity - books.values[CASH]) / equity
+        recorder.turnover[account, place] = turnover
