@@ -104,7 +104,6 @@ def mark_decided_in_trade(
         counts[HALT_UNTIL] = 0
         values[TIER_PEAK] = values[EQUITY]
         counts[RECOVERY_UNTIL] = bar + terms.limits.recovery_bars
-        mark_all_decided(HALT_CAUSE, books)
     if bar < counts[RECOVERY_UNTIL]:
         scale = min(scale, terms.limits.recovery_scale)
     compose_targets(plans.invest[account], books)
@@ -112,6 +111,9 @@ def mark_decided_in_trade(
     if lower:
         values[SCALE] = scale
     by_drift = mark_decided_by_drift(account, planned, mark_row, cluster, plans, terms, books)
+    if reviewed:
+        # Whatever else falls on this bar, all of it comes back from the halt: no trade of the strategy (D2).
+        mark_all_decided(HALT_CAUSE, books)
     if by_drift or reviewed or changed:
         # More exposure than before waits for a decision, less does not.
         values[SCALE] = scale

@@ -199,6 +199,29 @@ def test_a_halt_goes_flat_then_comes_back_at_half_size_and_counts() -> None:
     assert played.orders()[1]["reason"] == Reason.HALT_DRAWDOWN
 
 
+def test_a_re_entry_after_a_halt_is_no_trade_even_where_every_bar_is_a_re_base() -> None:
+    limits = Limits(halt_bars=3, recovery_bars=4)
+    panel = panel_of({"A": [10, 10, 7.9, 8, 8, 8, 8, 8, 8, 8]})
+    signals = np.array([[1.0]] * 8 + [[0.0]] * 2)
+
+    played = play(
+        panel,
+        weights(1.0, drift_band=0.0),
+        signals=signals,
+        limits=limits,
+        rules=WHOLE_LOTS._replace(order_kind=0),
+    )
+
+    # Halted on row 2, back on row 6 by the review of row 5, closed on row 9 by the signal of row 8: the halt
+    # opened what the signal closed, so there was no round trip of the strategy (RULINGS D2).
+    assert [(f["row"], f["lots"], f["cause"]) for f in played.fills()][1:3] == [
+        (3, -100, Cause.HALT),
+        (6, 50, Cause.HALT),
+    ]
+    assert played.fills()[-1]["row"] == 9
+    assert played.accounts.counts[0, TRADES] == 0
+
+
 def test_signals_that_change_during_a_halt_hold_after_it() -> None:
     limits = Limits(halt_bars=3, recovery_bars=4)
     panel = panel_of({"A": [10, 10, 7.9, 8, 8, 8, 8, 8], "B": [10.0] * 8})
