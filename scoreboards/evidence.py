@@ -70,7 +70,8 @@ class Evidence:
     Attributes
     ----------
     market
-        The market row, or `raw_pool_ew` where the data set names no market.
+        The market row. A data set that names no market has one all the same, the pool under that role; a row
+        that is missing is missing, and nothing takes its place.
     frictionless, vectorbt
         The same configuration under the other simulators.
     """
@@ -137,11 +138,10 @@ class Accounts:
             If an account that it is compared with has other rows.
         """
         account = self._by_configuration[(cell.key.configuration, cell.key.simulator)]
-        raw_pool = self._baseline(cell, BaselineRole.RAW_POOL)
         evidence = Evidence(
             account=account,
-            market=self._baseline(cell, BaselineRole.MARKET) or raw_pool,
-            raw_pool=raw_pool,
+            market=self._baseline(cell, BaselineRole.MARKET),
+            raw_pool=self._baseline(cell, BaselineRole.RAW_POOL),
             benchmark=self._baseline(cell, BaselineRole.BENCHMARK),
             frictionless=self._by_configuration.get((cell.key.configuration, Simulator.FRICTIONLESS)),
             vectorbt=self._by_configuration.get((cell.key.configuration, Simulator.VECTORBT)),

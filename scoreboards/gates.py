@@ -146,7 +146,10 @@ def af_dist_threshold(market: Account | None, thresholds: GateThresholds) -> flo
 
 
 def equivalence(evidence: Evidence, days_per_year: int) -> Equivalence | None:
-    """Say whether a cell is a baseline in disguise; None where it was not played without limits."""
+    """Say whether a cell is a baseline in disguise.
+
+    None where it was not played without limits, or where a baseline that it may be is missing.
+    """
     returns = evidence.account.unlimited_returns
     excess = evidence.unlimited_excess
     if returns is None or excess is None:
@@ -158,12 +161,10 @@ def equivalence(evidence: Evidence, days_per_year: int) -> Equivalence | None:
             role, correlation = baseline.cell.baseline_role, value
     error = metrics.annualized_volatility(excess, days_per_year)
     gross = float(evidence.cell.unlimited_gross.mean())
-    return Equivalence(
-        role=role,
-        correlation=correlation,
-        tracking_error=error,
-        holds=correlation > EQUIVALENT_CORRELATION or error < EQUIVALENT_TRACKING_ERROR * gross,
-    )
+    holds = correlation > EQUIVALENT_CORRELATION or error < EQUIVALENT_TRACKING_ERROR * gross
+    if not holds and None in (evidence.market, evidence.benchmark):
+        return None
+    return Equivalence(role=role, correlation=correlation, tracking_error=error, holds=holds)
 
 
 def judge_cell(evidence: Evidence, court: Court) -> tuple[GateResult, ...]:

@@ -206,15 +206,9 @@ def good_controls(market: FloatArray) -> tuple[Control, ...]:
     trials = TrialsRecord(count=1, head="x", n_effective=1.0)
     planted = universe("planted", synthetic=True, market="", trials=trials)
     random = with_baselines([cell(skilled(market, edge=-0.0002), strategy="no_edge_0")], market)
-    edge = [
-        item
-        for item in with_baselines(
-            [cell(skilled(market, edge=0.0012), strategy="planted_trend", data="planted")],
-            market,
-            "planted",
-        )
-        if item.baseline_role is not BaselineRole.MARKET
-    ]
+    edge = with_baselines(
+        [cell(skilled(market, edge=0.0012), strategy="planted_trend", data="planted")], market, "planted"
+    )
     return (
         Control(
             name="no_edge", expectation=ControlExpectation.NOT_PASS, universe=record, cells=tuple(random)

@@ -154,12 +154,20 @@ def test_stress_alpha_takes_the_exposure_off_before_it_compares() -> None:
     assert_allclose(better.value, 0.001, rtol=0.02)
 
 
-def test_a_set_without_a_market_is_compared_with_the_pool() -> None:
-    pool = market_returns()
+@pytest.mark.parametrize("role", [BaselineRole.MARKET, BaselineRole.RAW_POOL, BaselineRole.BENCHMARK])
+def test_nothing_takes_the_place_of_a_baseline_that_is_missing(role: BaselineRole) -> None:
+    cells = [item for item in good_cells() if item.baseline_role is not role]
 
-    results = judged(cell(0.5 * pool, gross=0.5), baseline(BaselineRole.RAW_POOL, pool))
+    results = judged(cells[0], *cells[1:])
 
-    assert_allclose(results["cvar_mult"].value, 1.0, rtol=1e-9)
+    missing = {name for name, result in results.items() if result.status is GateStatus.MISSING}
+    by_role = {
+        BaselineRole.MARKET: {"baseline_equivalent", "stress_alpha", "cvar_mult", "mdd_mult"},
+        BaselineRole.RAW_POOL: {"baseline_equivalent", "excess_lower_bound", "deflated_sharpe"},
+        BaselineRole.BENCHMARK: {"baseline_equivalent"},
+    }
+    assert missing == by_role[role]
+    assert gates.verdict(tuple(results.values()), 2.0) is Verdict.FAIL
 
 
 def test_without_any_baseline_what_compares_is_missing() -> None:
@@ -286,13 +294,10 @@ def test_equivalence_is_decided_on_the_run_without_limits() -> None:
     limited = skilled(market, edge=0.001)
     played = cell(limited)
     unlimited = replace(played, unlimited_equity=cell(market).equity)
+    others = with_baselines([played], market)[1:]
 
-    plain = judged(
-        played, baseline(BaselineRole.MARKET, market), baseline(BaselineRole.RAW_POOL, 0.5 * market)
-    )
-    disguised = judged(
-        unlimited, baseline(BaselineRole.MARKET, market), baseline(BaselineRole.RAW_POOL, 0.5 * market)
-    )
+    plain = judged(played, *others)
+    disguised = judged(unlimited, *others)
 
     assert plain["baseline_equivalent"].status is GateStatus.PASS
     assert disguised["baseline_equivalent"].status is GateStatus.FAIL
