@@ -3,13 +3,9 @@
 A batch is one signal on one panel under one set of rules and costs, with one account for each plan.
 """
 
-import hashlib
-import inspect
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.metadata import version
-from pathlib import Path
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -27,8 +23,14 @@ from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from research.cell_store import Accounts, CellStore
 from research.cells import Simulator
 from research.simulators import TargetRun, VectorbtWorker
+from research.sources import library_versions, sources_hash
 
 _BPS = 10_000.0
+
+# What stands between the core and a stored account: its types, the codes of its reasons, and this file.
+_SOURCES = ("engine/domain", "research/batches.py")
+# What stands between the core's decisions and vectorbt, beside that; its version is among the libraries'.
+_ADAPTER = ("research/simulators.py",)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +57,7 @@ class Batch:
         common = {
             "kind": "account/1",
             "core": CORE_VERSION,
+            "code": (sources_hash(*_SOURCES), library_versions()),
             "panel": self.panel.content_hash,
             "root": self.root.hash if self.root is not None else "",
             "invest": self.invest,
@@ -131,7 +134,7 @@ class Simulators:
         return found
 
     def _vectorbt(self, batch: Batch) -> Played:
-        key = content_hash({"kind": "vectorbt/1", "batch": batch.key, "adapter": _adapter_hash()})
+        key = content_hash({"kind": "vectorbt/1", "batch": batch.key, "adapter": sources_hash(*_ADAPTER)})
         found = self._store.fetch(key)
         if found is not None:
             return _whole(found)
@@ -146,13 +149,6 @@ class Simulators:
 
 def _whole(accounts: Accounts) -> Played:
     return Played(accounts=accounts, problems=("",) * len(accounts.equity))
-
-
-@cache
-def _adapter_hash() -> str:
-    """Return the hash of what stands between the core's decisions and vectorbt, and of its version."""
-    source = Path(inspect.getfile(VectorbtWorker)).read_bytes()
-    return content_hash({"source": hashlib.sha256(source).hexdigest(), "version": version("vectorbt")})
 
 
 def _second_opinion(batch: Batch, outcome: Outcome, worker: VectorbtWorker) -> Played:

@@ -5,23 +5,34 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.domain.errors import InvalidValueError
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 LIBRARIES = ("numpy", "numba", "scipy", "riskfolio-lib", "cvxpy", "clarabel", "vectorbt")
 
 
 @cache
-def sources_hash(*folders: str) -> str:
-    """Return the SHA-256 of every Python file under some folders of the source tree, paths included.
+def sources_hash(*places: str) -> str:
+    """Return the SHA-256 of every Python file in some places of the source tree, paths included.
 
     Parameters
     ----------
-    folders
-        Relative to the folder that holds the packages, such as `engine/allocation`.
+    places
+        Folders or files, relative to the folder that holds the packages, such as `engine/allocation`.
+
+    Raises
+    ------
+    InvalidValueError
+        For a place without any source: its hash would be that of nothing, whatever the code says.
     """
     digest = hashlib.sha256()
-    for folder in sorted(folders):
-        for source in sorted((_ROOT / folder).rglob("*.py")):
+    for place in sorted(places):
+        path = _ROOT / place
+        sources = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        if not sources:
+            raise InvalidValueError(f"sources: there is no Python file at {place}")
+        for source in sources:
             digest.update(f"{source.relative_to(_ROOT).as_posix()}\0".encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 
 from engine.core.settings import Limits
+from engine.domain.errors import InvalidValueError
 from engine.domain.panel import Panel
 from engine.domain.portfolio import Invest
 from engine.features.operators import close, ema, where
 from engine.pipeline.run import Settings
-from engine.schedule.windows import Rebalance, walk_forward
+from engine.schedule.windows import Rebalance, plan, walk_forward
+from research import batches
 from research.arena import Arena, Contestant, baseline_cells, contestant_cells
 from research.base_weights import Allocation, BaseWeights
 from research.baselines import equal_weights, market_panel
-from research.batches import Simulators
+from research.batches import Batch, Simulators
 from research.cell_store import CellStore
 from research.cells import BaselineRole, CellResult, CellStatus, Simulator
 from research.registers import record_of, record_trials, trial_key
+from research.sources import sources_hash
 from research.trials import TrialsRegister
 from tests.builders import random_panel
 
@@ -82,6 +85,34 @@ def test_every_ingredient_is_part_of_a_strategys_identity(arena: Arena) -> None:
 
     assert len(set(found)) == len(found)
     assert identity() == found[0]
+
+
+@pytest.mark.parametrize("place", ["engine/domain", "research/batches.py"])
+def test_a_stored_account_hangs_on_the_code_that_made_it(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def key() -> str:
+        return Batch(
+            panel=arena.panel,
+            root=ROOT,
+            invest=Invest.SCALED,
+            plans=(plan(arena.windows, equal_weights(arena.eligible), Rebalance.WINDOW),),
+            settings=arena.settings,
+        ).key
+
+    before = key()
+    assert key() == before
+    monkeypatch.setattr(batches, "sources_hash", lambda *places: "changed" if place in places else "same")
+    changed = key()
+    monkeypatch.setattr(batches, "sources_hash", lambda *_: "same")
+
+    assert len({before, changed, key()}) == 3
+
+
+def test_a_place_without_sources_has_no_hash() -> None:
+    assert sources_hash("research/batches.py") != sources_hash("research/simulators.py")
+    with pytest.raises(InvalidValueError, match="no Python file at research/nowhere"):
+        sources_hash("research/nowhere")
 
 
 def test_a_trial_of_other_bars_or_cash_is_another_trial(arena: Arena) -> None:
