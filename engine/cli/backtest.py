@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from research.backtest import Backtest
     from research.configuration import TournamentSettings
 
+_ALL_OF_IT_BPS = 10_000.0
+
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -40,6 +42,11 @@ def backtest(
     """Play from the first bar to the hold-out, equal weight over what is listed, and say what came of it."""
     if not (math.isfinite(cash) and cash > 0):
         raise InputError(f"--cash must be above 0, was {cash:g}")
+    for option, bps in (("--fee-bps", fee_bps), ("--slippage-bps", slippage_bps)):
+        if not bps < _ALL_OF_IT_BPS:
+            raise InputError(
+                f"{option} must be below {_ALL_OF_IT_BPS:g}, which is all of the price, was {bps:g}"
+            )
     parameters = dict(_parameter(text) for text in param or [])
 
     from engine.strategy_files import load_strategy

@@ -1,13 +1,16 @@
 """What a person sees when something that they gave cannot be used: the place, the reason, how to mend it."""
 
+import errno
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from engine.domain.errors import ConfigurationError, GauntletError, InputError, InvalidValueError, Problem
+from engine.home import home
 
 BAD_INPUT = 2
 CHECK_SAID_NO = 1
@@ -34,6 +37,19 @@ def report(error: GauntletError, arguments: Sequence[str] | None = None) -> int:
         console.print(Text.assemble(("  ✕ ", "bold red"), str(error)))
     console.print(Text(f"  exit {code}", style="dim"))
     return code
+
+
+def unusable_home(error: OSError) -> InputError | None:
+    """Return what to tell about a home that cannot be used; None if the error is about something else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(f"the disk is full: {error}; make room, or set GAUNTLET_HOME to another folder")
+    place = home()
+    paths = [Path(str(name)) for name in (error.filename, error.filename2) if name is not None]
+    refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+    # Where the home itself cannot be made, the error may name a folder above it.
+    if not any(place.is_relative_to(path) or (refused and path.is_relative_to(place)) for path in paths):
+        return None
+    return InputError(f"{place} cannot be used: {error}; set GAUNTLET_HOME to a folder that can be written")
 
 
 def _document(error: GauntletError, code: int) -> dict[str, object]:

@@ -55,6 +55,12 @@ class _CommandsOnUse(TyperGroup):
             from engine.cli.errors import report
 
             raise typer.Exit(report(error)) from None
+        except OSError as error:
+            from engine.cli.errors import report, unusable_home
+
+            if (refused := unusable_home(error)) is None:
+                raise
+            raise typer.Exit(report(refused)) from None
         except KeyboardInterrupt:
             typer.echo("\nInterrupted. Finished work is kept: the same command carries on.", err=True)
             raise typer.Exit(INTERRUPTED) from None

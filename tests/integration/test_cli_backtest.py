@@ -149,6 +149,8 @@ def test_the_hold_out_is_not_read() -> None:
         (("--strategy", "trend", "--data", "us5", "--param", "fast"), "must be NAME=VALUE"),
         (("--strategy", "trend", "--data", "us5", "--param", "fast=x"), "must be a whole number from"),
         (("--strategy", "trend", "--data", "us5", "--cash", "0"), "--cash must be above 0"),
+        (("--strategy", "trend", "--data", "us5", "--fee-bps", "inf"), "--fee-bps must be below 10000"),
+        (("--strategy", "trend", "--data", "us5", "--slippage-bps", "2e4"), "--slippage-bps must be below"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(arguments: tuple[str, ...], words: str) -> None:
@@ -166,3 +168,18 @@ def test_a_person_reads_what_was_measured_and_that_it_is_no_verdict() -> None:
     assert "MEASURED" in output
     assert "no verdict" in output
     assert "engine tournament --data us5" in output
+
+
+@pytest.mark.parametrize("place", ["a-file", "a-file/below"])
+def test_a_home_that_cannot_be_written_is_named_without_a_traceback(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("GAUNTLET_HOME", str(tmp_path / place))
+
+    code, output, errors = engine("backtest", "--strategy", "buy_and_hold", "--data", "us5")
+
+    assert code == 2
+    assert output == ""
+    assert f"{tmp_path / place} cannot be used" in " ".join(errors.split())
+    assert "set GAUNTLET_HOME to a folder that can be written" in " ".join(errors.split())
