@@ -20,6 +20,8 @@ from research.sources import library_versions, sources_hash
 
 BoolArray = npt.NDArray[np.bool_]
 
+# The selection, the measures that it is handed, and this file, which hands them over.
+_SOURCES = ("engine/selection", "engine/core/metrics.py", "research/selections.py")
 # Windows that one worker chooses for at a time.
 _CHUNK = 40
 
@@ -119,7 +121,7 @@ def choose(
 
 def _chunks(request: Request) -> list[_Chunk]:
     panel = request.panel
-    code = sources_hash("engine/selection"), library_versions()
+    code = sources_hash(*_SOURCES), library_versions()
     chunks = []
     for first in range(0, len(request.windows), _CHUNK):
         windows = request.windows[first : first + _CHUNK]
