@@ -101,7 +101,7 @@ def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:
     core_settings = Settings(
         costs=settings.costs.costs(),
         rules=settings.rules(panel.timeframe),
-        limits=settings.limits.limits(len(panel.instruments)),
+        limits=settings.limits.limits(panel),
         cash=settings.configuration.cash,
     )
     column = Column(plan=plan, root=strategy.signal(), invest=strategy.invest)

@@ -16,6 +16,7 @@ from engine.configuration import Section, load
 from engine.core.settings import MARKET, MARKETABLE_LIMIT, Costs, Limits, Rules
 from engine.domain.errors import InputError
 from engine.domain.identity import content_hash
+from engine.domain.panel import Panel
 from engine.domain.time import Timeframe
 from engine.schedule.windows import Rebalance
 from research.cells import Simulator
@@ -237,8 +238,8 @@ class LimitProfile(Section):
     tier_2_drawdown: float = Field(default=0.15, gt=0, examples=[0.15])
     tier_2_scale: float = Field(default=0.50, ge=0, le=1, examples=[0.50])
     halt_drawdown: float = Field(default=0.20, gt=0, examples=[0.20])
-    halt_bars: int = Field(default=20, ge=1, examples=[20])
-    recovery_bars: int = Field(default=60, ge=0, examples=[60])
+    halt_days: int = Field(default=20, ge=1, examples=[20])
+    recovery_days: int = Field(default=60, ge=0, examples=[60])
     recovery_scale: float = Field(default=0.50, ge=0, le=1, examples=[0.50])
 
     @model_validator(mode="after")
@@ -254,9 +255,9 @@ class LimitProfile(Section):
             )
         return self
 
-    def limits(self, instruments: int) -> Limits:
-        """Return the limits as the core takes them, for a set of so many instruments."""
-        few = instruments < INSTRUMENTS_FOR_A_CAP
+    def limits(self, panel: Panel) -> Limits:
+        """Return the limits as the core takes them, which counts bars, for the instruments of a panel."""
+        few = len(panel.instruments) < INSTRUMENTS_FOR_A_CAP
         return Limits(
             gross=self.gross,
             instrument=max(self.instrument, self.gross) if few else self.instrument,
@@ -266,8 +267,8 @@ class LimitProfile(Section):
             tier_2_drawdown=self.tier_2_drawdown,
             tier_2_scale=self.tier_2_scale,
             halt_drawdown=self.halt_drawdown,
-            halt_bars=self.halt_bars,
-            recovery_bars=self.recovery_bars,
+            halt_bars=self.halt_days * panel.bars_a_day,
+            recovery_bars=self.recovery_days * panel.bars_a_day,
             recovery_scale=self.recovery_scale,
         )
 

@@ -13,7 +13,6 @@ from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest
-from engine.domain.time import NANOSECONDS_PER_DAY
 from engine.features.operators import close, ema, field, where, window_function
 from engine.schedule.windows import Rebalance
 from research.arena import ANY_SELECTION, Arena, Contestant, baseline_cells, contestant_cells
@@ -60,13 +59,12 @@ def random_signals(shape: tuple[int, int], holding_rows: float, rng: np.random.G
 
 def no_edge(arena: Arena, seed: int) -> tuple[Arena, tuple[Contestant, ...]]:
     """Return the arena with random signals as fields of its panel, and the contestants that follow them."""
-    rows_a_day = max(1, NANOSECONDS_PER_DAY // arena.panel.timeframe.nanoseconds)
     fields = dict(arena.panel.fields)
     contestants = []
     for place, days in enumerate(HOLDING_DAYS):
         name = f"no_edge_{place}"
         rng = np.random.Generator(np.random.PCG64([seed, place]))
-        fields[name] = random_signals(arena.panel.close.shape, days * rows_a_day, rng)
+        fields[name] = random_signals(arena.panel.close.shape, days * arena.panel.bars_a_day, rng)
         root = field(name)
         graph_hash = content_hash({"graph": root.hash, "signals": fields[name]})
         contestants.append(Contestant(name=name, graph_hash=graph_hash, root=root, invest=Invest.SCALED))

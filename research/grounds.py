@@ -207,7 +207,7 @@ def _arena(ground: Ground, choices: Mapping[str, Choice], settings: TournamentSe
         settings=Settings(
             costs=settings.costs.costs(),
             rules=settings.rules(panel.timeframe),
-            limits=settings.limits.limits(len(panel.instruments)),
+            limits=settings.limits.limits(panel),
             cash=configuration.cash,
             start_row=ground.windows[0].test_start,
             stop_row=ground.windows[-1].test_stop,

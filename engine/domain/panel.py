@@ -152,6 +152,13 @@ class Panel:
         return ends
 
     @cached_property
+    def bars_a_day(self) -> int:
+        """Bars of a usual day: 1 for daily bars, 24 for hourly ones around the clock."""
+        if len(self) == 0:
+            return 1
+        return int(np.median(np.diff(np.flatnonzero(self.day_ends), prepend=-1)))
+
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over a canonical byte layout: header lines, then little-endian arrays in name order."""
         digest = hashlib.sha256()

@@ -19,6 +19,8 @@ from research.configuration import (
     read,
 )
 
+from tests.builders import random_panel
+
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
 
@@ -56,7 +58,7 @@ def test_profiles_become_what_the_core_takes() -> None:
     settings = read(CONFIGS / "port-test.yaml")
 
     assert settings.costs.costs() == Costs()
-    assert settings.limits.limits(20) == Limits()
+    assert settings.limits.limits(random_panel(5, 20, seed=1)) == Limits()
     assert settings.rules(Timeframe.DAY_1) == Rules(order_kind=MARKETABLE_LIMIT, order_bound_bps=500.0)
     assert settings.rules(Timeframe.HOUR_1).order_bound_bps == 100.0
 
@@ -64,20 +66,29 @@ def test_profiles_become_what_the_core_takes() -> None:
 def test_fewer_than_four_instruments_have_no_cap_of_their_own() -> None:
     profile = LimitProfile(name="x")
 
-    assert profile.limits(4).instrument == 0.25
-    assert profile.limits(3).instrument == 1.0
+    assert profile.limits(random_panel(5, 4, seed=1)).instrument == 0.25
+    assert profile.limits(random_panel(5, 3, seed=1)).instrument == 1.0
+
+
+def test_a_halt_lasts_days_whatever_the_length_of_a_bar() -> None:
+    hourly = random_panel(100, 4, seed=1, timeframe=Timeframe.HOUR_1)
+
+    limits = LimitProfile(name="x", halt_days=20, recovery_days=60).limits(hourly)
+
+    # Around the clock, and the last of the 100 bars lies in a day that has only begun.
+    assert (limits.halt_bars, limits.recovery_bars) == (480, 1440)
 
 
 def test_a_cap_is_switched_off_by_inf(folder: Path) -> None:
     edit(folder / "limits" / "research_default.yaml", "cluster: 0.25", "cluster: .inf")
 
-    assert read(folder / "port-test.yaml").limits.limits(20).cluster == np.inf
+    assert read(folder / "port-test.yaml").limits.limits(random_panel(5, 20, seed=1)).cluster == np.inf
 
 
 def test_the_small_crypto_account_holds_the_caps_of_its_specification(folder: Path) -> None:
     edit(folder / "port-test.yaml", "limits: research_default", "limits: crypto_spot_small")
 
-    limits = read(folder / "port-test.yaml").limits.limits(20)
+    limits = read(folder / "port-test.yaml").limits.limits(random_panel(5, 20, seed=1))
 
     assert (limits.gross, limits.instrument, limits.cluster) == (0.20, 0.02, 0.08)
 
@@ -95,7 +106,7 @@ def test_the_hash_is_of_values_not_of_spelling(folder: Path) -> None:
     [
         ("port-test.yaml", "  step: 20", "  step: 10"),
         ("costs/us_equity.yaml", "slippage_bps: 5.0", "slippage_bps: 6.0"),
-        ("limits/research_default.yaml", "halt_bars: 20", "halt_bars: 21"),
+        ("limits/research_default.yaml", "halt_days: 20", "halt_days: 21"),
     ],
 )
 def test_every_file_that_is_played_by_is_in_the_hash(folder: Path, file: str, old: str, new: str) -> None:
