@@ -21,7 +21,8 @@ from engine.domain.time import Timeframe
 from engine.schedule.windows import Rebalance
 from research.cells import Simulator
 
-CONFIGURATION_FOLDER = Path("configs")
+# Profiles are looked for beside the file that names them, in the project, and in what Gauntlet comes with.
+CONFIGURATION_FOLDERS = (Path("configs"), Path(__file__).parents[1] / "configs")
 ALL_STRATEGIES = "all"
 STANDARD = "the standard configuration"
 
@@ -380,13 +381,16 @@ def read(path: Path) -> TournamentSettings:
         When a profile that the file names is not there.
     """
     configuration = load(path, TournamentConfiguration)
-    return _with_profiles(configuration, path.parent, source=str(path))
+    return _with_profiles(configuration, (path.parent, *CONFIGURATION_FOLDERS), source=str(path))
 
 
 def for_data(name: str) -> TournamentSettings:
-    """Return the standard tournament on one data set, with the profiles of `configs/`."""
+    """Return the standard tournament on one data set.
+
+    Its profiles are those of `configs/` here, or else those that Gauntlet comes with.
+    """
     configuration = TournamentConfiguration(universes=(Universe(name=name),))
-    return _with_profiles(configuration, CONFIGURATION_FOLDER, source=STANDARD)
+    return _with_profiles(configuration, CONFIGURATION_FOLDERS, source=STANDARD)
 
 
 def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSettings:
@@ -401,29 +405,30 @@ def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSet
 
 
 def _with_profiles(
-    configuration: TournamentConfiguration, folder: Path, *, source: str
+    configuration: TournamentConfiguration, folders: Sequence[Path], *, source: str
 ) -> TournamentSettings:
-    costs = load(_profile(folder / "costs", configuration.costs, source), CostProfile)
-    limits = load(_profile(folder / "limits", configuration.limits, source), LimitProfile)
-    for kind, asked, found in (
-        ("costs", configuration.costs, costs.name),
-        ("limits", configuration.limits, limits.name),
+    costs_file = _profile(folders, "costs", configuration.costs, source)
+    limits_file = _profile(folders, "limits", configuration.limits, source)
+    costs, limits = load(costs_file, CostProfile), load(limits_file, LimitProfile)
+    for file, asked, found in (
+        (costs_file, configuration.costs, costs.name),
+        (limits_file, configuration.limits, limits.name),
     ):
         if asked != found:
             raise InputError(
-                f"{folder / kind / asked}.yaml: name is {found}, must be {asked} like the file, so that "
+                f"{file}: name is {found}, must be {asked} like the file, so that "
                 "a board cannot name a profile that it was not played with"
             )
     return TournamentSettings(configuration=configuration, costs=costs, limits=limits, source=source)
 
 
-def _profile(folder: Path, name: str, source: str) -> Path:
-    path = folder / f"{name}.yaml"
-    if path.is_file():
-        return path
-    known = sorted(file.stem for file in folder.glob("*.yaml")) if folder.is_dir() else []
-    there = f"there are {', '.join(known)}" if known else f"there is no folder {folder} with profiles"
+def _profile(folders: Sequence[Path], kind: str, name: str, source: str) -> Path:
+    for folder in folders:
+        if (path := folder / kind / f"{name}.yaml").is_file():
+            return path
+    known = sorted({file.stem for folder in folders for file in (folder / kind).glob("*.yaml")})
+    there = f"there are {', '.join(known)}" if known else "there are none"
     raise InputError(
-        f"{source} names the {folder.name} profile {name}: no {path}, {there}. Run where configs/ lies, "
-        "or give --config"
+        f"{source} names the {kind} profile {name}: {there}; write {folders[0] / kind / name}.yaml, or name "
+        "one of those"
     )

@@ -18,7 +18,6 @@ from research.configuration import (
     on_data,
     read,
 )
-
 from tests.builders import random_panel
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -157,7 +156,7 @@ def test_parameters_may_name_any_strategy_when_all_are_played(folder: Path) -> N
 def test_a_profile_that_is_not_there_names_those_that_are(folder: Path) -> None:
     edit(folder / "port-test.yaml", "costs: us_equity", "costs: cheap")
 
-    with pytest.raises(InputError, match=r"names the costs profile cheap: no .*there are us_equity"):
+    with pytest.raises(InputError, match=r"profile cheap: there are us_equity; write .*cheap\.yaml"):
         read(folder / "port-test.yaml")
 
 
@@ -168,15 +167,34 @@ def test_a_profile_under_another_name_is_refused(folder: Path) -> None:
         read(folder / "port-test.yaml")
 
 
-def test_without_a_folder_of_profiles_the_error_says_where_to_run(
+def test_a_project_without_configs_plays_the_standard_that_gauntlet_comes_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    at_home = for_data("us20")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(
-        InputError, match=r"there is no folder .*costs with profiles\. Run where configs/ lies"
-    ):
-        for_data("us20")
+    elsewhere = for_data("us20")
+
+    assert elsewhere == at_home
+    assert elsewhere.content_hash == at_home.content_hash
+
+
+def test_a_file_without_profiles_beside_it_plays_with_those_of_the_project_or_of_gauntlet(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "..")
+    alone = tmp_path / "mine.yaml"
+    alone.write_text((CONFIGS / "port-test.yaml").read_text())
+    assert read(alone).costs == CostProfile(name="us_equity")
+
+    # The nearest one counts: of the project before Gauntlet's own, beside the file before both.
+    edit(folder / "costs" / "us_equity.yaml", "taker_fee_bps: 10.0", "taker_fee_bps: 20.0")
+    monkeypatch.chdir(tmp_path)
+    assert read(alone).costs.taker_fee_bps == 20.0
+    (tmp_path / "costs").mkdir()
+    (tmp_path / "costs" / "us_equity.yaml").write_text("name: us_equity\ntaker_fee_bps: 30.0\n")
+    assert read(alone).costs.taker_fee_bps == 30.0
 
 
 def test_the_standard_on_one_data_set_is_port_tests_standard(monkeypatch: pytest.MonkeyPatch) -> None:
