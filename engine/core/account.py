@@ -56,7 +56,9 @@ AGAIN = 5  # the cause of a target that stands and was not filled, or 0
 CUT = 6  # scratch of a decision: the reason of the last cut
 ORDER = 7  # where the record of the pending order stands
 SAVED = 8  # scratch of the drift
-LOTS_ROWS = 9
+FILLABLE = 9  # scratch of the fills: lots that the bar can fill of a buy
+PRICE = 10  # scratch of the fills: its price, in 1e-8 quote units
+LOTS_ROWS = 11
 
 
 class Accounts(NamedTuple):

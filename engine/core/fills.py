@@ -10,14 +10,17 @@ from engine.core.account import (
     BUSY,
     CASH,
     CAUSE,
+    CUT,
     EXITS,
     FEES,
+    FILLABLE,
     FILLS,
     LIMIT,
     LOTS,
     OPEN_CAUSE,
     ORDER,
     PENDING,
+    PRICE,
     REASONS,
     TRADES,
     UNITS,
@@ -176,6 +179,7 @@ def fill_orders(
         notional = possible * lot_size * (price_e8 / PRICE_UNITS)
         if side > 0:
             need += notional + taker_fee(notional, costs)
+            lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n] = possible, price_e8, reason
             continue
         fee = taker_fee(notional, costs)
         signed = book(
@@ -185,7 +189,7 @@ def fill_orders(
         net += signed
         settle_order(account, n, -possible, reason, reason != NO_REASON, books, recorder)
     if need > 0.0:
-        bought = fill_buys(account, row, bar, need, market, terms, books, recorder)
+        bought = fill_buys(account, bar, need, market, terms, books, recorder)
         traded += bought
         net += bought
     return traded, net
@@ -194,7 +198,6 @@ def fill_orders(
 @inlined_kernel
 def fill_buys(
     account: int,
-    row: int,
     bar: int,
     need: float,
     market: Market,
@@ -202,7 +205,7 @@ def fill_buys(
     books: Books,
     recorder: Recorder,
 ) -> float:
-    """Fill the buys that the bar can fill; where cash is short, all are cut by the same share.
+    """Fill the buys that `fill_orders` found fillable; where cash is short, all are cut by the same share.
 
     Returns
     -------
@@ -215,12 +218,10 @@ def fill_buys(
         share = max(0.0, books.values[CASH] / need * (1.0 - 1e-12))
     traded = 0.0
     for n in range(market.mark.shape[1]):
-        wanted = lots[PENDING, n]
-        if wanted <= 0:
+        if lots[PENDING, n] <= 0:
             continue
-        possible, reason = fillable_lots(wanted, row, n, market, terms.rules)
+        possible, price_e8, reason = lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n]
         lot_size = market.lot_size[n]
-        price_e8 = fill_price_e8(market.fill[row, n], 1, possible * lot_size, market.volume[row, n], costs)
         stands = reason != NO_REASON
         if share < 1.0:
             possible = int(math.floor(possible * share))

@@ -29,7 +29,7 @@ from engine.core.decide import decide
 from engine.core.fills import book_exits, fill_orders
 from engine.core.limits import next_tier_line
 from engine.core.market import DAY_END, EXIT, Market
-from engine.core.marks import book_day, book_equity, equity_of, record_bar
+from engine.core.marks import book_day, book_equity, equities_ahead, equity_of, record_bar
 from engine.core.records import Recorder
 from engine.core.settings import Limits, Terms
 from engine.core.targets import Plans
@@ -144,6 +144,8 @@ def skip_quiet(
     flags = market.flags
     curves = recorder.equity.shape[0] > 0
     fast = held.shape[0] == 1 and not curves
+    known_from, known_until = row, row
+    now, second, third, fourth = 0.0, 0.0, 0.0, 0.0
     while row < last:
         if fast:
             row = scan_single(
@@ -166,7 +168,15 @@ def skip_quiet(
             break
         if flags[row] & EXIT:
             break
-        now = equity_of(market.mark[row], books)
+        if row >= known_until:
+            known, now, second, third, fourth = equities_ahead(row, last, market.mark, books)
+            known_from, known_until = row, row + known
+        elif row == known_from + 1:
+            now = second
+        elif row == known_from + 2:
+            now = third
+        else:
+            now = fourth
         if now > peak_line or now <= low_line:
             if now <= tier_line:
                 break

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.core.account import CUT, HALTS, REASONS, TRADES
+from engine.core.account import HALTS, REASONS, TRADES
 from engine.core.settings import UNLIMITED, Limits
 from engine.domain.panel import Instrument
 from engine.domain.portfolio import Invest, Plan
@@ -253,4 +253,3 @@ def test_cuts_are_counted_by_reason() -> None:
     played = play(panel, weights(0.6, 0.1, 0.1, 0.1), limits=Limits())
 
     assert played.accounts.counts[0, REASONS + Reason.CUT_INSTRUMENT] == 1
-    assert played.accounts.lots[0, CUT].tolist() == [Reason.CUT_INSTRUMENT, 0, 0, 0]
