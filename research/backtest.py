@@ -114,7 +114,9 @@ def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:
     identity = _identity(strategy, panel, core_settings)
     register = register_of(panel)
     is_new_trial = register.add(
-        trial_key(panel, identity, core_settings.cash), panel.timestamps[_day_rows(panel)], excess
+        trial_key(panel, identity, core_settings.cash, plan.weights),
+        panel.timestamps[_day_rows(panel)],
+        excess,
     )
     return Backtest(
         strategy=strategy,

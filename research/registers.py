@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from engine.core.metrics import daily_returns
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
-from engine.domain.panel import Panel
+from engine.domain.panel import FloatArray, Panel
 from engine.home import state_folder
 from research.cells import BaselineRole, CellResult, CellStatus, Simulator, TrialsRecord
 from research.excess import excess_returns, mean_gross
@@ -25,10 +25,23 @@ def control_register_of(panel: Panel, control: str) -> TrialsRegister:
     return TrialsRegister(state_folder() / TRIALS_FOLDER / CONTROLS_FOLDER / f"{control}-{_file_name(panel)}")
 
 
-def trial_key(panel: Panel, identity_hash: str, cash: float) -> str:
-    """Return the key of a trial: the hash of all its inputs, known before it is played."""
+def trial_key(panel: Panel, identity_hash: str, cash: float, weights: FloatArray) -> str:
+    """Return the key of a trial: the hash of all its inputs, known before it is played.
+
+    Parameters
+    ----------
+    weights
+        Base weights, a row a window. The identity names a selection and an allocation, but not their code: a
+        change there that moves a weight makes another trial, and without this it would go uncounted.
+    """
     return content_hash(
-        {"kind": "trial/1", "panel": panel.content_hash, "identity": identity_hash, "cash": cash}
+        {
+            "kind": "trial/2",
+            "panel": panel.content_hash,
+            "identity": identity_hash,
+            "cash": cash,
+            "weights": weights,
+        }
     )
 
 
@@ -42,7 +55,7 @@ def record_trials(register: TrialsRegister, cells: Sequence[CellResult], panel: 
         for cell in cells
         if cell.baseline_role is BaselineRole.RAW_POOL and cell.key.simulator is Simulator.CORE
     }
-    trials = {trial_key(panel, cell.identity_hash, cash): cell for cell in _ideas(cells)}
+    trials = {trial_key(panel, cell.identity_hash, cash, cell.weights): cell for cell in _ideas(cells)}
     for key in sorted(trials):
         cell = trials[key]
         pool = pools.get(cell.key.rebalance)

@@ -115,15 +115,18 @@ def test_a_place_without_sources_has_no_hash() -> None:
         sources_hash("research/nowhere")
 
 
-def test_a_trial_of_other_bars_or_cash_is_another_trial(arena: Arena) -> None:
+def test_a_trial_of_other_bars_cash_or_weights_is_another_trial(arena: Arena) -> None:
+    weights = equal_weights(arena.eligible)
     keys = {
-        trial_key(arena.panel, "identity", 1e5),
-        trial_key(arena.panel, "identity", 1e6),
-        trial_key(arena.panel, "other", 1e5),
-        trial_key(arena.panel.rows(0, 150), "identity", 1e5),
+        trial_key(arena.panel, "identity", 1e5, weights),
+        trial_key(arena.panel, "identity", 1e6, weights),
+        trial_key(arena.panel, "identity", 1e5, weights * 0.5),
+        trial_key(arena.panel, "other", 1e5, weights),
+        trial_key(arena.panel.rows(0, 150), "identity", 1e5, weights),
     }
 
-    assert len(keys) == 4
+    assert len(keys) == 5
+    assert trial_key(arena.panel, "identity", 1e5, weights.copy()) in keys
 
 
 def cells_of(arena: Arena, simulators: Simulators, base: BaseWeights) -> list[CellResult]:
@@ -254,6 +257,8 @@ def test_only_what_the_core_played_is_a_trial_and_only_once(
     assert first.count == 3
     assert record_of(register) == first
     expected = {
-        trial_key(arena.panel, cell.identity_hash, 100_000.0) for cell in cells if not cell.is_baseline
+        trial_key(arena.panel, cell.identity_hash, 100_000.0, cell.weights)
+        for cell in cells
+        if not cell.is_baseline
     }
     assert set(register.keys) == expected
