@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from engine.domain.portfolio import Invest
 from engine.features.expression import Expression
-from engine.features.operators import close, sma, where
+from engine.features.operators import close, ema, where
 from engine.features.strategy import Strategy, parameter
 
 
@@ -31,7 +31,7 @@ class {class_name}(Strategy):
 
     def signal(self) -> Expression:
         """1 above the average, 0 below; from -1 to 1 is allowed, NaN keeps the signal before."""
-        return where(close > sma(close, self.length), 1.0, 0.0)
+        return where(close > ema(close, self.length), 1.0, 0.0)
 '''
 
 _TEST = '''"""What is true of the strategy {name}; run with pytest in the folder of the project."""
