@@ -103,7 +103,7 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
         contestants = [_contestant(strategy) for strategy in strategies]
         cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
     reporter.step("cells", _cells_words(cells))
-    inputs_hash = _inputs_hash(contestants, universes, settings)
+    inputs_hash = _inputs_hash(contestants, universes, controls, settings)
     return Tournament(
         run_id=f"t-{inputs_hash[:_RUN_ID_DIGITS]}",
         inputs_hash=inputs_hash,
@@ -212,7 +212,10 @@ def _play_all(
 
 
 def _inputs_hash(
-    contestants: Sequence[Contestant], universes: Sequence[UniverseRecord], settings: TournamentSettings
+    contestants: Sequence[Contestant],
+    universes: Sequence[UniverseRecord],
+    controls: Sequence[Control],
+    settings: TournamentSettings,
 ) -> str:
     """Return the hash of everything that the board depends on, trials of others included: they deflate."""
     return content_hash(
@@ -223,6 +226,12 @@ def _inputs_hash(
             "openings": {universe.name: universe.holdout_openings for universe in universes},
             # With this run's own trials in it: run again, it adds none, and the head stays.
             "trials": {universe.name: universe.trials.head for universe in universes},
+            # Controls are judged too: on data of their own, deflated by registers of their own.
+            "controls": {
+                control.name: (control.universe.content_hash, control.universe.trials.head)
+                for control in controls
+                if control.universe is not None
+            },
             "strategies": {entry.name: entry.graph_hash for entry in contestants},
             "core": CORE_VERSION,
             "sources": sources_hash(*_SOURCES),

@@ -276,6 +276,20 @@ def test_a_trial_of_someone_else_makes_it_another_run(
     assert {row["trials"] for row in played["rows"]} == {document["rows"][0]["trials"] + 1}
 
 
+def test_what_controls_were_deflated_by_is_an_input_too(
+    undisturbed: tuple[Home, dict[str, Any]], tmp_path: Path
+) -> None:
+    _, document = undisturbed
+    home = Home(tmp_path / "home", CONFIGURATION + "controls: {seed: 8}\n")
+    home.play()
+    home.file.write_text(CONFIGURATION)
+
+    played = home.play()
+
+    # The register of the random control now holds the tries of both seeds, so it may be judged otherwise.
+    assert played["run_id"] != document["run_id"]
+
+
 def test_a_run_whose_control_misbehaves_is_void(tmp_path: Path) -> None:
     # No account trades a billion times, so the planted edge cannot pass: the gates are broken.
     home = Home(tmp_path / "home", CONFIGURATION + "gates: {trades: 1000000000}\n")
