@@ -47,12 +47,15 @@ def list_sets(as_json: _Json = False) -> None:
     """Show every data set, packaged and imported."""
     from engine.data import catalogue
 
-    known = catalogue.names()
+    known, damaged = catalogue.names(), catalogue.damaged()
     if as_json:
-        print_json({"data_sets": [asdict(i) | {"first": iso(i.first), "last": iso(i.last)} for i in known]})
+        sets = [asdict(info) | {"first": iso(info.first), "last": iso(info.last)} for info in known]
+        print_json({"data_sets": sets, "damaged": damaged})
         return
     console = make_console()
     print_list(console, known)
+    # One broken set must not hide the others.
+    print_lines(console, [f"✕ {reason}" for reason in damaged.values()])
     print_lines(
         console, ["", "next   engine data show NAME", "       engine data import NAME PATH... --help"]
     )

@@ -39,9 +39,23 @@ def manifest(name: str) -> Manifest:
 
 
 def names() -> list[DataSetInfo]:
-    """Return a line for each data set: packaged ones, then imported ones."""
+    """Return a line for each data set that can be read: packaged ones, then imported ones."""
     packaged = [_packaged_info(name, facts) for name, facts in PACKAGED.items()]
-    return packaged + [_imported_info(store.read_manifest(name)) for name in store.names()]
+    broken = damaged()
+    return packaged + [
+        _imported_info(store.read_manifest(name)) for name in store.names() if name not in broken
+    ]
+
+
+def damaged() -> dict[str, str]:
+    """Return the imported data sets whose manifest cannot be read, with the reason."""
+    reasons = {}
+    for name in store.names():
+        try:
+            store.read_manifest(name)
+        except InputError as error:
+            reasons[name] = str(error)
+    return reasons
 
 
 @cache

@@ -582,6 +582,21 @@ def test_audit_of_damaged_bars_is_refused(tmp_path: Path) -> None:
     assert "engine data import mine PATH... --replace" in result.output
 
 
+def test_a_damaged_set_does_not_hide_the_others(tmp_path: Path) -> None:
+    imported(written(tmp_path, GOOD))
+    (store.folder("mine") / "manifest.json").write_text("{")
+
+    result = engine("list")
+    parsed = document(engine("list", "--json"))
+
+    assert result.exit_code == 0
+    assert "us20" in result.output
+    assert "✕ data set mine" in result.output
+    assert "engine data import mine PATH... --replace" in result.output
+    assert "mine" not in [known["name"] for known in parsed["data_sets"]]
+    assert list(parsed["damaged"]) == ["mine"]
+
+
 def test_audit_of_bars_with_errors_exits_1() -> None:
     from dataclasses import replace
 
