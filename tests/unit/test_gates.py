@@ -135,11 +135,27 @@ def test_a_gross_that_swings_is_measured_by_its_root_mean_square() -> None:
     swinging = np.tile([0.0, 1.0], 700)[: len(market) + 1]
     played = replace(cell(market), gross=swinging)
 
-    result = judged(played, baseline(BaselineRole.MARKET, market))["cvar_mult"]
+    results = judged(played, baseline(BaselineRole.MARKET, market))
 
     # Mean gross is .5, its root mean square sqrt(.5): the whole market's tail is sqrt(2) times that.
-    assert_allclose(result.value, math.sqrt(2), rtol=1e-3)
-    assert result.status is GateStatus.FAIL
+    assert_allclose(results["cvar_mult"].value, math.sqrt(2), rtol=1e-3)
+    assert results["cvar_mult"].status is GateStatus.FAIL
+    scaled = abs(metrics.max_drawdown(math.sqrt(0.5) * np.append(0.0, market)))
+    assert_allclose(
+        results["mdd_mult"].value, abs(metrics.max_drawdown(np.append(0.0, market))) / scaled, rtol=1e-3
+    )
+
+
+def test_the_excess_is_over_the_pool_of_the_same_simulator_at_the_mean_of_gross() -> None:
+    pool = market_returns()
+    swinging = np.tile([0.0, 1.0], 700)[: len(pool) + 1]
+    played = replace(cell(2.0 * pool), gross=swinging)
+    free = baseline(BaselineRole.RAW_POOL, 3.0 * pool, simulator=Simulator.FRICTIONLESS)
+
+    excess = evidence_of(played, free, baseline(BaselineRole.RAW_POOL, pool)).excess
+
+    assert excess is not None
+    assert_allclose(excess[1:], (2.0 - swinging.mean()) * pool, atol=1e-12)
 
 
 def test_stress_alpha_takes_the_exposure_off_before_it_compares() -> None:

@@ -1,5 +1,6 @@
 """What a strategy's id, a trial's key and a baseline hang on."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,6 +183,45 @@ def test_free_trading_ends_higher_than_trading_at_a_cost(arena: Arena, simulator
     assert free.equity[-1] > paid.equity[-1]
 
 
+def test_free_trading_on_a_price_that_stands_still_loses_nothing(simulators: Simulators) -> None:
+    prices = random_panel(200, 5, seed=5)
+    still = np.full(prices.close.shape, 64.0)
+    arena = arena_of(replace(prices, open=still, high=still, low=still, close=still))
+    cells = baseline_cells(arena, [Rebalance.DAILY], [Simulator.FRICTIONLESS], simulators)
+
+    assert {cell.equity[-1] for cell in cells} == {100_000.0}
+    assert all(cell.fills > 0 for cell in cells)
+
+
+def test_limits_bind_strategies_and_neither_baselines_nor_the_run_that_is_compared_with_them(
+    simulators: Simulators,
+) -> None:
+    prices = random_panel(200, 5, seed=5)
+    falling = np.tile(100.0 * 0.99 ** np.arange(200.0)[:, None], (1, 5))
+    arena = arena_of(replace(prices, open=falling, high=falling, low=falling, close=falling))
+    holding = Contestant(name="hold", graph_hash="1", root=where(close > 0.0, 1.0, 0.0), invest=Invest.SCALED)
+    base = BaseWeights(weights=equal_weights(arena.eligible))
+    modes, kinds = [Rebalance.WINDOW], [Simulator.CORE]
+    cells = baseline_cells(arena, modes, kinds, simulators)
+    [held] = contestant_cells(arena, holding, {EQUAL: base}, modes, kinds, simulators)
+
+    assert held.halts > 0
+    assert all(cell.halts == 0 and cell.equity[-1] < 0.5 * held.equity[-1] for cell in cells)
+    assert held.unlimited_equity[-1] < 0.5 * held.equity[-1]
+
+
+def test_the_pool_does_not_follow_a_selection(arena: Arena, simulators: Simulators) -> None:
+    few = arena.eligible.copy()
+    few[:, 2:] = False
+    cells = baseline_cells(
+        replace(arena, selected={"few": few}), [Rebalance.WINDOW], [Simulator.CORE], simulators
+    )
+    by_role = {cell.baseline_role: cell for cell in cells}
+
+    assert (by_role[BaselineRole.RAW_POOL].weights > 0).sum(axis=1).tolist() == [5] * len(arena.windows)
+    assert (by_role[BaselineRole.BENCHMARK].weights > 0).sum(axis=1).tolist() == [2] * len(arena.windows)
+
+
 def test_a_solver_without_an_answer_leaves_missing_rows_and_no_other_weights(
     arena: Arena, simulators: Simulators
 ) -> None:
@@ -262,3 +302,23 @@ def test_only_what_the_core_played_is_a_trial_and_only_once(
         if not cell.is_baseline
     }
     assert set(register.keys) == expected
+
+
+@pytest.mark.parametrize("rebalance", list(Rebalance))
+def test_what_is_registered_is_the_excess_of_the_core_over_the_pool(
+    arena: Arena, simulators: Simulators, tmp_path: Path, rebalance: Rebalance
+) -> None:
+    base = BaseWeights(weights=equal_weights(arena.eligible))
+    kinds = [Simulator.CORE, Simulator.FRICTIONLESS]
+    cells = baseline_cells(arena, [rebalance], kinds, simulators)
+    cells += contestant_cells(arena, TREND, {EQUAL: base}, [rebalance], kinds, simulators)
+    path = tmp_path / "trials.jsonl"
+
+    record_trials(TrialsRegister(path), cells, arena.panel, 100_000.0)
+
+    core = {cell.baseline_role: cell for cell in cells if cell.key.simulator is Simulator.CORE}
+    played, pool = core[BaselineRole.NONE], core[BaselineRole.RAW_POOL]
+    change, of_pool = (np.diff(cell.equity) / cell.equity[:-1] for cell in (played, pool))
+    excess = np.append(0.0, change - played.gross.mean() * of_pool)
+    [line] = path.read_text().splitlines()
+    assert json.loads(line)["sharpe"] == pytest.approx(excess.mean() / excess.std(ddof=1), rel=1e-9)
