@@ -28,7 +28,7 @@ help:  ## Show this list
 setup: $(STAMP)  ## Create .venv and install the pinned versions (the other targets do this by themselves)
 
 # uv comes by pip with the version and the hashes of the lock. It does not read pip's settings, so a package
-# index that pip was told to use is passed on. Everything is a wheel (--no-build): no compiler is needed.
+# index and certificates that pip was told to use are passed on. Everything is a wheel (--no-build): no compiler is needed.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Gauntlet needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
@@ -36,8 +36,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
-	UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}" \
-		$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build requirements.lock
+	set -e; told() { $(BIN)/python -m pip config get "global.$$1" 2>/dev/null || true; }; \
+	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(told index-url)}}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
+	if [ -n "$$certificates" ]; then export SSL_CERT_FILE="$$certificates"; fi; \
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
