@@ -61,7 +61,7 @@ def strategy_class(name: str) -> type[Strategy]:
         raise InputError(f"no strategy {name!r} in {PACKAGE}/, {hint}")
     try:
         module = importlib.import_module(f"{PACKAGE}.{name}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself would end the command with it
         raise InputError(
             f"{PACKAGE}/{name}.py cannot be imported: {type(error).__name__}: {error}"
         ) from error

@@ -113,6 +113,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
 def test_list_shows_every_strategy_and_what_is_wrong_with_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "strategies").mkdir()
     (tmp_path / "strategies" / "broken.py").write_text("def (\n")
+    (tmp_path / "strategies" / "quits.py").write_text("raise SystemExit(5)\n")
 
     listed = {entry["name"]: entry for entry in document("list", folder=tmp_path)["strategies"]}
 
@@ -120,6 +121,7 @@ def test_list_shows_every_strategy_and_what_is_wrong_with_a_broken_one(tmp_path:
     assert listed["trend"]["invest"] == "full"
     assert "Brock" in listed["trend"]["reference"]
     assert "strategies/broken.py cannot be imported: SyntaxError" in listed["broken"]["problem"]
+    assert "strategies/quits.py cannot be imported: SystemExit" in listed["quits"]["problem"]
     text = engine("list", folder=tmp_path).stdout
     assert "cross_sectional_momentum" in text
     assert "✕" in text
