@@ -36,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
-	set -e; told() { $(BIN)/python -m pip config get "global.$$1" 2>/dev/null || true; }; \
+	set -e; told() { $(BIN)/python -m pip config list | sed -n "s/^global\.$$1='\(.*\)'$$/\1/p"; }; \
 	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(told index-url)}}"; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
