@@ -105,10 +105,11 @@ def drift(mark_row: FloatArray, cluster: IntArray, terms: Terms, books: Books) -
 def mark_decided_by_signals(signal_row: FloatArray, invest: int, books: Books) -> bool:
     """Take over the signals of the bar; mark the instruments whose target they change.
 
-    A signal that is missing (NaN) leaves the one before. Under `FULL` any change moves the divisor, so every
-    instrument is decided (RULINGS C1).
+    A signal that is missing (NaN) leaves the one before. Under `FULL` a change moves the divisor, so every
+    instrument is decided (RULINGS C1), unless the base weight is 0: that signal is no part of the divisor.
     """
     changed = False
+    divisor_moved = False
     for n in range(signal_row.shape[0]):
         signal = signal_row[n]
         if np.isnan(signal):
@@ -118,7 +119,8 @@ def mark_decided_by_signals(signal_row: FloatArray, invest: int, books: Books) -
             books.holdings[SIGNAL, n] = signal
             books.lots[DECIDED, n] = SIGNAL_CAUSE
             changed = True
-    if changed and invest == FULL:
+            divisor_moved = divisor_moved or books.holdings[BASE, n] != 0.0
+    if divisor_moved and invest == FULL:
         for n in range(signal_row.shape[0]):
             if books.lots[DECIDED, n] == 0:
                 books.lots[DECIDED, n] = SIGNAL_CAUSE

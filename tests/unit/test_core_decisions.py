@@ -51,6 +51,16 @@ def test_full_renormalises_over_the_signals_that_are_not_zero() -> None:
     ]
 
 
+def test_a_signal_without_a_base_weight_moves_no_other_target() -> None:
+    panel = panel_of({"A": [10, 10, 20, 20], "B": [10.0] * 4, "C": [10.0] * 4})
+    signals = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+
+    played = play(panel, weights(0.4, 0.4, 0.0), signals=signals, invest=Invest.FULL)
+
+    # A has drifted to 57% by row 2, and C's signal is no reason to bring it back.
+    assert {(f["row"], f["instrument"], f["lots"]) for f in played.fills()} == {(1, 0, 40), (1, 1, 40)}
+
+
 def test_a_missing_signal_leaves_the_one_before() -> None:
     panel = panel_of({"A": [10.0] * 4})
 
