@@ -91,24 +91,28 @@ def advance_marks(
 def market_of(panel: Panel, rules: Rules) -> Market:
     """Return the core's view of a panel under the given rules."""
     rows, count = panel.close.shape
-    mark = np.zeros((rows, count))
+    mark = panel.close
     leaves = np.zeros((rows, count), dtype=np.uint8)
-    flags = np.where(panel.day_ends, DAY_END, 0).astype(np.uint8)
+    flags = panel.day_ends.astype(np.uint8) * np.uint8(DAY_END)
     never = np.iinfo(np.int64).max
     delisted_at = np.array(
         [never if i.delisted_at is None else i.delisted_at for i in panel.instruments], dtype=np.int64
     )
-    advance_marks(
-        panel.close,
-        panel.timestamps,
-        delisted_at,
-        rules.stale_bars,
-        np.zeros(count),
-        np.zeros(count, dtype=np.int64),
-        mark,
-        leaves,
-        flags,
-    )
+    # One NaN makes the sum NaN. Where every bar traded, the last close so far is the close.
+    if np.isnan(panel.close.sum()) or delisted_at.min(initial=never) < never:
+        mark = np.zeros((rows, count))
+        advance_marks(
+            panel.close,
+            panel.timestamps,
+            delisted_at,
+            rules.stale_bars,
+            np.zeros(count),
+            np.zeros(count, dtype=np.int64),
+            mark,
+            leaves,
+            flags,
+        )
+        mark.flags.writeable = False
     clusters = sorted({i.cluster for i in panel.instruments if i.cluster is not None})
     index = {cluster: code for code, cluster in enumerate(clusters)}
     return Market(

@@ -136,6 +136,21 @@ def test_a_walk_equals_its_single_steps(
     assert_same(whole, (accounts, recorder))
 
 
+@pytest.mark.parametrize("holes", [0.0, 0.02])
+def test_marks_of_a_panel_are_those_that_a_stream_carries_forward(holes: float) -> None:
+    panel = random_panel(200, 4, seed=11, holes=holes)
+    market = market_of(panel, RULES)
+
+    last, stale = np.zeros(4), np.zeros(4, dtype=np.int64)
+    streamed = [one_row(panel, market, row, last, stale) for row in range(200)]
+
+    assert np.isnan(panel.close).any() == (holes > 0.0)
+    assert market.mark.tobytes() == np.concatenate([bar.mark for bar in streamed]).tobytes()
+    assert market.leaves.tobytes() == np.concatenate([bar.leaves for bar in streamed]).tobytes()
+    assert market.flags.tobytes() == np.concatenate([bar.flags for bar in streamed]).tobytes()
+    assert bool(market.leaves.any()) == (holes > 0.0)
+
+
 @pytest.mark.parametrize(("seed", "instruments", "invest", "drift_band"), CASES)
 def test_bars_that_are_skipped_are_bars_on_which_nothing_happens(
     seed: int, instruments: int, invest: Invest, drift_band: float
