@@ -102,16 +102,6 @@ def walk_forward(
     )
 
 
-def in_force(windows: Sequence[Window]) -> tuple[tuple[int, int], ...]:
-    """Return the rows [start, stop) that each window is judged on: the newest fit wins.
-
-    A fit is in force from its test start to the next window's test start, the last one to its own test
-    stop; together they are all out-of-sample rows, each once.
-    """
-    stops = [window.test_start for window in windows[1:]] + [windows[-1].test_stop]
-    return tuple((window.test_start, stop) for window, stop in zip(windows, stops, strict=True))
-
-
 def plan(windows: Sequence[Window], weights: FloatArray, rebalance: Rebalance) -> Plan:
     """Put each window's base weights in force from its test start.
 

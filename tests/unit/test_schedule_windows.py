@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.domain.errors import InputError, InvalidValueError
-from engine.schedule.windows import Rebalance, Window, in_force, plan, walk_forward
+from engine.schedule.windows import Rebalance, Window, plan, walk_forward
 
 
 def test_windows_start_every_step_while_train_and_test_fit() -> None:
@@ -48,12 +48,6 @@ def test_a_length_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
 def test_training_on_a_test_row_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="training, test"):
         Window(index=0, train_start=0, train_stop=11, test_start=10, test_stop=12)
-
-
-def test_the_newest_fit_is_in_force_and_every_row_is_judged_once() -> None:
-    windows = walk_forward(267)
-
-    assert in_force(windows) == ((180, 200), (200, 220), (220, 260))
 
 
 def test_a_plan_is_in_force_from_each_test_start() -> None:
