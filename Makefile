@@ -41,7 +41,7 @@ $(STAMP): requirements.lock pyproject.toml
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
 	if [ -n "$$certificates" ]; then export SSL_CERT_FILE="$$certificates"; fi; \
-	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build requirements.lock
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 

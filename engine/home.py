@@ -22,3 +22,13 @@ def state_folder() -> Path:
 def cache_folder() -> Path:
     """Return the folder of things that can be deleted at any time."""
     return home() / "cache"
+
+
+def sessions_folder() -> Path:
+    """Return the folder of paper and live sessions, one folder each with its journal."""
+    return state_folder() / "sessions"
+
+
+def promotions_folder() -> Path:
+    """Return the folder of the journal of promotions."""
+    return state_folder() / "promotions"
