@@ -7,11 +7,13 @@ GauntletError
 ├── LookAheadError           something read the future
 ├── IdentityError            a report does not agree with the account it reports on
 ├── AllocationError          a solver gave no usable weights
-└── SimulatorError           a second simulator could not play an account
+├── SimulatorError           a second simulator could not play an account
+└── JournalError             a journal cannot be trusted, or cannot be written (its `code` says which)
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class GauntletError(Exception):
@@ -40,6 +42,34 @@ class AllocationError(GauntletError):
 
 class SimulatorError(GauntletError):
     """A second simulator could not play an account; nothing takes the place of what it would have said."""
+
+
+class JournalCode(StrEnum):
+    """Why a journal cannot be used."""
+
+    LEDGER_CORRUPT = "LEDGER_CORRUPT"
+    LEDGER_ROLLBACK = "LEDGER_ROLLBACK"
+    ANCHOR_CORRUPT = "ANCHOR_CORRUPT"
+    SCHEMA_NEWER = "SCHEMA_NEWER"
+    LOCK_HELD = "LOCK_HELD"
+    JOURNAL_EXISTS = "JOURNAL_EXISTS"
+    NETWORK_DISK = "NETWORK_DISK"
+    JOURNAL_IO = "JOURNAL_IO"
+    DISK_FULL = "DISK_FULL"
+
+
+class JournalError(GauntletError):
+    """A journal cannot be trusted, or cannot be written. Nothing goes on as if it could.
+
+    Attributes
+    ----------
+    code
+        The same for one cause for ever, for logs and alarms.
+    """
+
+    def __init__(self, code: JournalCode, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
