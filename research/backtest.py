@@ -12,8 +12,10 @@ from engine.core import metrics
 from engine.data import catalogue
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.passport import PlanKind, PlanTerms
 from engine.domain.portfolio import Plan
 from engine.features.strategy import Strategy
+from engine.pipeline.planning import batch_plan
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from research.baselines import unlimited
 from research.cells import TrialsRecord
@@ -76,15 +78,7 @@ def equal_weight_of_listed(panel: Panel) -> Plan:
 
     An instrument is listed from its first close until its delisting date, where one is known.
     """
-    traded = np.isfinite(panel.close)
-    delisted = np.array(
-        [np.inf if i.delisted_at is None else float(i.delisted_at) for i in panel.instruments]
-    )
-    listed = np.maximum.accumulate(traded, axis=0) & (panel.timestamps[:, None] <= delisted)
-    changes = np.flatnonzero((listed[1:] != listed[:-1]).any(axis=1)) + 1
-    rows = np.concatenate(([0], changes)).astype(np.int64)
-    counts = listed[rows].sum(axis=1, keepdims=True)
-    return Plan(rows=rows, weights=np.where(listed[rows], 1.0 / np.maximum(counts, 1), 0.0))
+    return batch_plan(panel, PlanTerms(kind=PlanKind.LISTED), 0, len(panel))
 
 
 def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:

@@ -11,6 +11,7 @@ from engine.allocation.allocator import Engine, Profile
 from engine.allocation.facts import AllocationTask
 from engine.allocation.solve import Solution, solve_many
 from engine.domain.panel import FloatArray, Panel
+from engine.pipeline.planning import allocation_task, spread
 from engine.schedule.windows import Window
 
 BoolArray = npt.NDArray[np.bool_]
@@ -58,12 +59,6 @@ class Question:
     masks: BoolArray
 
 
-def training_returns(panel: Panel, window: Window, mask: BoolArray) -> FloatArray:
-    """Return simple returns of the selected instruments over a window's training rows, oldest first."""
-    closes = panel.close[window.train_start : window.train_stop][:, mask]
-    return np.ascontiguousarray(closes[1:] / closes[:-1] - 1.0)
-
-
 def solve(
     questions: Sequence[Question],
     *,
@@ -88,15 +83,15 @@ def solve(
 
 
 def _tasks(question: Question) -> dict[int, AllocationTask]:
-    return {
-        index: AllocationTask(
-            engine=Engine(question.allocation.engine),
-            profile=Profile(question.allocation.profile),
-            returns=training_returns(question.panel, window, mask),
-        )
-        for index, (window, mask) in enumerate(zip(question.windows, question.masks, strict=True))
-        if mask.any()
-    }
+    """Return the question of each window that has one, by the window's place: nothing selected is cash."""
+    engine, profile = Engine(question.allocation.engine), Profile(question.allocation.profile)
+    tasks = {}
+    for index, (window, mask) in enumerate(zip(question.windows, question.masks, strict=True)):
+        closes = question.panel.close[window.train_start : window.train_stop]
+        task = allocation_task(closes, mask, engine=engine, profile=profile)
+        if task is not None:
+            tasks[index] = task
+    return tasks
 
 
 def _assemble(question: Question, solutions: Mapping[int, Solution]) -> BaseWeights:
@@ -104,7 +99,7 @@ def _assemble(question: Question, solutions: Mapping[int, Solution]) -> BaseWeig
     problem = ""
     for index, solution in solutions.items():
         if solution.weights is not None:
-            weights[index, question.masks[index]] = solution.weights
+            weights[index] = spread(solution.weights, question.masks[index])
         elif not problem:
             problem = f"window {index}: {solution.problem}"
     return BaseWeights(weights=weights, problem=problem)

@@ -8,20 +8,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine.core.metrics import af_dist, cvar_95
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, Panel
+from engine.pipeline.planning import select_window
 from engine.processes import worker_processes
 from engine.schedule.windows import Window
-from engine.selection.log_mps import LogMps, TailMeasures, select_log_mps
-from engine.selection.universe import Eligibility, Selected, Selection, select_all
+from engine.selection.universe import Selection
 from research.cell_store import read_arrays, write_arrays
 from research.sources import library_versions, sources_hash
 
 BoolArray = npt.NDArray[np.bool_]
 
-# The selection, the measures that it is handed, and this file, which hands them over.
-_SOURCES = ("engine/selection", "engine/core/metrics.py", "research/selections.py")
+# The selection, the measures that it is handed, what hands them over, and this file, which cuts the rows.
+_SOURCES = (
+    "engine/selection",
+    "engine/core/metrics.py",
+    "engine/pipeline/planning.py",
+    "research/selections.py",
+)
 # Windows that one worker chooses for at a time.
 _CHUNK = 40
 
@@ -72,7 +76,7 @@ class _Chunk:
     key: str
     windows: tuple[Window, ...]
     closes: tuple[FloatArray, ...]
-    traded_values: tuple[FloatArray | None, ...]
+    volumes: tuple[FloatArray | None, ...]
     selection: Selection
     floor: int
     seed: int
@@ -128,14 +132,14 @@ def _chunks(request: Request) -> list[_Chunk]:
         rows = [slice(window.train_start, window.train_stop) for window in windows]
         closes = tuple(panel.close[part] for part in rows)
         # Where there is no volume at all, liquidity has no data; a hole in it is the selection's to judge.
-        values = tuple(panel.close[part] * panel.volume[part] if panel.has_volume else None for part in rows)
+        volumes = tuple(panel.volume[part] if panel.has_volume else None for part in rows)
         key = content_hash(
             {
-                "kind": "selection/1",
+                "kind": "selection/2",
                 "code": code,
                 "windows": windows,
                 "closes": closes,
-                "traded_values": values,
+                "volumes": volumes,
                 "selection": request.selection,
                 "floor": request.floor,
                 "seed": request.seed,
@@ -147,7 +151,7 @@ def _chunks(request: Request) -> list[_Chunk]:
                 key=key,
                 windows=windows,
                 closes=closes,
-                traded_values=values,
+                volumes=volumes,
                 selection=request.selection,
                 floor=request.floor,
                 seed=request.seed,
@@ -160,8 +164,16 @@ def _chunks(request: Request) -> list[_Chunk]:
 def _choose(chunk: _Chunk, facts: Path) -> Choice:
     """Choose and keep; runs in a worker, so that a killed parent loses nothing."""
     found = [
-        _select(chunk, window, closes, value)
-        for window, closes, value in zip(chunk.windows, chunk.closes, chunk.traded_values, strict=True)
+        select_window(
+            closes,
+            volumes,
+            index=window.index,
+            selection=chunk.selection,
+            floor=chunk.floor,
+            seed=chunk.seed,
+            days_per_year=chunk.days_per_year,
+        )
+        for window, closes, volumes in zip(chunk.windows, chunk.closes, chunk.volumes, strict=True)
     ]
     choice = Choice(
         selected=np.array([window.mask for window in found]),
@@ -171,22 +183,6 @@ def _choose(chunk: _Chunk, facts: Path) -> Choice:
     )
     write_arrays(_path(facts, chunk.key), chunk.key, vars(choice))
     return choice
-
-
-def _select(chunk: _Chunk, window: Window, closes: FloatArray, traded_value: FloatArray | None) -> Selected:
-    match chunk.selection:
-        case Selection.ALL:
-            return select_all(closes, Eligibility())
-        case Selection.LOG_MPS:
-            return select_log_mps(
-                closes,
-                Eligibility(),
-                LogMps(floor=chunk.floor),
-                days_per_year=chunk.days_per_year,
-                measures=TailMeasures(af_dist=af_dist, cvar_95=cvar_95),
-                generator=np.random.Generator(np.random.PCG64([chunk.seed, window.index])),
-                traded_value=traded_value,
-            )
 
 
 def _read(facts: Path, key: str) -> Choice | None:

@@ -9,7 +9,7 @@ import pytest
 from engine.domain.panel import Panel
 from engine.schedule.windows import Window, walk_forward
 from engine.selection.universe import Selection
-from research.base_weights import training_returns
+from research.base_weights import Allocation, Question, _tasks
 from research.selections import Request, choose
 from tests.builders import random_panel
 
@@ -26,7 +26,13 @@ def changed_from(row: int) -> Panel:
 
 
 def returns_of(panel: Panel, window: Window) -> bytes:
-    return training_returns(panel, window, np.ones(6, dtype=np.bool_)).tobytes()
+    question = Question(
+        allocation=Allocation(selection="all", engine="native", profile="inverse_volatility"),
+        panel=panel,
+        windows=(window,),
+        masks=np.ones((1, 6), dtype=np.bool_),
+    )
+    return _tasks(question)[0].returns.tobytes()
 
 
 def chosen_of(panel: Panel, selection: Selection, facts: Path) -> bytes:

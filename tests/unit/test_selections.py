@@ -11,7 +11,15 @@ from research.selections import Request, choose
 from tests.builders import random_panel
 
 
-@pytest.mark.parametrize("place", ["engine/selection", "engine/core/metrics.py", "research/selections.py"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "engine/selection",
+        "engine/core/metrics.py",
+        "engine/pipeline/planning.py",
+        "research/selections.py",
+    ],
+)
 def test_a_choice_is_made_anew_when_code_that_it_hangs_on_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
