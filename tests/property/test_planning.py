@@ -136,8 +136,11 @@ def test_a_plan_holds_the_weights_of_the_tournament(
     panel = lively_panel(17, rows=300, instruments=8)
     if not has_volume:
         panel = replace(panel, volume=np.full(panel.close.shape, np.nan))
-    lengths = {"train": 90, "test": 40, "step": 20, "purge": 2, "embargo": 3}
-    windows = walk_forward(len(panel), **lengths)
+    terms = PlanTerms(
+        kind=PlanKind.WALK_FORWARD, selection=selection, engine="native", profile=profile,
+        train=90, test=40, step=20, purge=2, embargo=3, floor=3, seed=5,
+    )  # fmt: skip
+    windows = walk_forward(len(panel), train=90, test=40, step=20, purge=2, embargo=3)
     [choice] = choose(
         [Request(panel=panel, windows=windows, selection=selection, floor=3, seed=5)],
         facts=tmp_path / "selections",
@@ -150,15 +153,6 @@ def test_a_plan_holds_the_weights_of_the_tournament(
         masks=choice.selected,
     )
     [played] = solve([question], facts=tmp_path / "allocations", workers=0)
-    terms = PlanTerms(
-        kind=PlanKind.WALK_FORWARD,
-        selection=selection,
-        engine="native",
-        profile=profile,
-        floor=3,
-        seed=5,
-        **lengths,
-    )
 
     plan = batch_plan(panel, terms, 93, windows[-1].test_start + 20)
 
