@@ -87,15 +87,17 @@ class Chain:
         return content_hash
 
 
-def judge(log: bytes, anchor_file: bytes | None) -> Chain:
+def judge(log: bytes, anchor_file: bytes | None, *, start: int = 0) -> Chain:
     """Return the frames of a log and whether it can be trusted.
 
     Parameters
     ----------
     log
-        Read after the anchor: it may be longer than the anchor says, never shorter.
+        From byte `start` on. Read after the anchor: it may be longer than the anchor says, never shorter.
     anchor_file
         None where there is none.
+    start
+        Where a batch ends, if not 0. What is before is taken as checked.
     """
     anchor = newest(anchor_file or b"")
     if anchor is None:
@@ -105,53 +107,55 @@ def judge(log: bytes, anchor_file: bytes | None) -> Chain:
             problem=f"the anchor {what}: nothing says how long the log must be",
             frames=(),
             anchor=None,
-            size=len(log),
+            size=start + len(log),
         )
-    frames, status, problem = _follow(log, anchor)
-    return Chain(status=status, problem=problem, frames=tuple(frames), anchor=anchor, size=len(log))
+    frames, status, problem = _follow(log, anchor, start)
+    return Chain(status=status, problem=problem, frames=tuple(frames), anchor=anchor, size=start + len(log))
 
 
-def _follow(log: bytes, anchor: Anchor) -> tuple[list[Frame], Status, str]:
+def _follow(log: bytes, anchor: Anchor, start: int) -> tuple[list[Frame], Status, str]:
     frames: list[Frame] = []
-    offset, sequence, head = 0, 0, NO_HASH
+    offset, expected = 0, (anchor.journal_id, 0, 0, NO_HASH)
+    batches = 0
     while offset < len(log):
-        frame = unpack(log, offset)
+        frame = unpack(log, offset, skipped=start)
         if frame is None:
-            return frames, *_judge_tail(log, offset, anchor)
-        if (frame.journal_id, frame.batch, frame.first_sequence, frame.previous) != (
-            anchor.journal_id,
-            len(frames),
-            sequence,
-            head,
-        ):
-            return frames, Status.CORRUPT, f"a whole frame at byte {offset:,} does not continue the chain"
+            return frames, *_judge_tail(log, offset, anchor, start)
+        found = (frame.journal_id, frame.batch, frame.first_sequence, frame.previous)
+        if start and not frames:
+            # The first frame after what was checked before says where it belongs.
+            expected = (anchor.journal_id, *found[1:])
+        if found != expected:
+            problem = f"a whole frame at byte {start + offset:,} does not continue the chain"
+            return frames, Status.CORRUPT, problem
         if frame.schema > SCHEMA_VERSION or not _KNOWN.issuperset(kind for kind, _ in frame.records):
-            return frames, Status.SCHEMA_NEWER, _newer(frame, offset)
+            return frames, Status.SCHEMA_NEWER, _newer(frame, start + offset)
         frames.append(frame)
-        offset, sequence, head = frame.end, sequence + len(frame.records), frame.hash
-        if len(frames) == anchor.batches and (offset, sequence, head) != (
+        batches, sequence = frame.batch + 1, frame.first_sequence + len(frame.records)
+        offset, expected = frame.end - start, (anchor.journal_id, batches, sequence, frame.hash)
+        if batches == anchor.batches and (frame.end, sequence, frame.hash) != (
             anchor.end,
             anchor.next_sequence,
             anchor.head,
         ):
             return frames, Status.CORRUPT, f"batch {frame.batch:,} is not the one that was acknowledged"
-    if len(frames) < anchor.batches:
-        return frames, Status.ROLLBACK, _missing(anchor, len(log))
+    # A log that goes on to where the anchor ends and has fewer batches has longer ones: not what was written.
+    if start + len(log) < anchor.end or (frames and batches < anchor.batches):
+        return frames, Status.ROLLBACK, _missing(anchor, start + len(log))
     return frames, Status.CLEAN, ""
 
 
-def _judge_tail(log: bytes, offset: int, anchor: Anchor) -> tuple[Status, str]:
+def _judge_tail(log: bytes, offset: int, anchor: Anchor, start: int) -> tuple[Status, str]:
     """Judge what stands at `offset` and is not a whole frame."""
+    place, size = start + offset, start + len(log)
     if holds_frame(log, offset + 1, anchor.journal_id):
-        return Status.CORRUPT, f"the frame at byte {offset:,} is damaged, and whole frames follow it"
-    if len(log) < anchor.end:
-        return Status.ROLLBACK, _missing(anchor, len(log))
-    if offset < anchor.end:
-        return Status.CORRUPT, f"the frame at byte {offset:,} is damaged, and it was acknowledged"
-    return (
-        Status.TORN_TAIL,
-        f"{len(log) - offset:,} bytes from {offset:,} on are no whole batch and were never acknowledged",
-    )
+        return Status.CORRUPT, f"the frame at byte {place:,} is damaged, and whole frames follow it"
+    if size < anchor.end:
+        return Status.ROLLBACK, _missing(anchor, size)
+    if place < anchor.end:
+        return Status.CORRUPT, f"the frame at byte {place:,} is damaged, and it was acknowledged"
+    problem = f"{size - place:,} bytes from {place:,} on are no whole batch and were never acknowledged"
+    return Status.TORN_TAIL, problem
 
 
 def _missing(anchor: Anchor, size: int) -> str:

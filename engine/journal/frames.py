@@ -100,8 +100,14 @@ def pack(
     return frame[: _CRC_PLACE.start] + checksum + frame[_CRC_PLACE.stop :], digest
 
 
-def unpack(log: bytes, offset: int) -> Frame | None:
-    """Return the frame that begins at `offset`; None if what stands there is not a whole, undamaged frame."""
+def unpack(log: bytes, offset: int, *, skipped: int = 0) -> Frame | None:
+    """Return the frame that begins at `offset`; None if what stands there is not a whole, undamaged frame.
+
+    Parameters
+    ----------
+    skipped
+        How many bytes of the log are before `log` begins.
+    """
     if log[offset : offset + len(MAGIC)] != MAGIC or len(log) - offset < HEADER.size:
         return None
     _, length, checksum, count, batch, first_sequence, time_ns, journal_id, previous, schema = (
@@ -124,7 +130,7 @@ def unpack(log: bytes, offset: int) -> Frame | None:
         previous=previous,
         schema=schema,
         records=records,
-        end=end,
+        end=skipped + end,
         hash=hashlib.sha256(frame).digest(),
     )
 

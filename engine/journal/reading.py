@@ -76,22 +76,21 @@ def read(folder: Path, *, offset: int = 0) -> Iterator[Record]:
     Parameters
     ----------
     offset
-        `Record.end` of the last record that is known already; 0 for all.
+        `Record.end` of the last record that is known already; 0 for all. What is before is not read and not
+        checked again: compare the first sequence number with the one that should come.
 
     Raises
     ------
     InputError
-        If there is no journal, or no batch ends at `offset`.
+        If there is no journal.
     JournalError
         If the journal cannot be trusted; no record is returned then. A batch that is being written, or was
         never finished, is no damage.
     """
-    chain = _judged(folder)
+    chain = _judged(folder, start=offset)
     if not chain.status.usable:
         raise JournalError(CODES[chain.status], f"{folder}: {chain.problem}")
-    if offset and offset not in (frame.end for frame in chain.frames):
-        raise InputError(f"{folder}: no batch ends at byte {offset:,}; read it from the beginning")
-    return _records(chain, offset)
+    return _records(chain)
 
 
 def verify(folder: Path) -> Verification:
@@ -117,19 +116,17 @@ def verify(folder: Path) -> Verification:
     )
 
 
-def _judged(folder: Path) -> Chain:
+def _judged(folder: Path, *, start: int = 0) -> Chain:
     # The anchor first: a log that is read later is never shorter than it says.
     anchor = read_file(folder, File.ANCHOR)
-    log = read_file(folder, File.LOG)
+    log = read_file(folder, File.LOG, start=start)
     if anchor is None and log is None:
         raise InputError(f"{folder} holds no journal")
-    return judge(log or b"", anchor)
+    return judge(log or b"", anchor, start=start)
 
 
-def _records(chain: Chain, offset: int) -> Iterator[Record]:
+def _records(chain: Chain) -> Iterator[Record]:
     for frame in chain.frames:
-        if frame.end <= offset:
-            continue
         for place, (kind, body) in enumerate(frame.records):
             yield Record(
                 sequence=frame.first_sequence + place,

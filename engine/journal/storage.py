@@ -215,10 +215,12 @@ class PosixStorage:
         return self._open[file]
 
 
-def read_file(folder: Path, file: File) -> bytes | None:
-    """Return the whole of one of the two files; None where it is missing."""
+def read_file(folder: Path, file: File, *, start: int = 0) -> bytes | None:
+    """Return one of the two files from byte `start` on; None where it is missing."""
     try:
-        return (folder / file.value).read_bytes()
+        with (folder / file.value).open("rb") as opened:
+            opened.seek(start)
+            return opened.read()
     except FileNotFoundError:
         return None
 
