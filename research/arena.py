@@ -1,7 +1,8 @@
 """One data set made ready to play on, and the cells that are played on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Invest
 from engine.domain.reasons import Reason
 from engine.features.expression import Expression
+from engine.features.strategy import Number, Strategy
 from engine.pipeline.run import Settings
 from engine.schedule.windows import Rebalance, Window, plan
 from research.base_weights import Allocation, BaseWeights
@@ -42,12 +44,26 @@ class Contestant:
     ----------
     graph_hash
         Of its graph and parameters.
+    parameters
+        For the board, which must say from what a row can be made again; the hash above binds them.
     """
 
     name: str
     graph_hash: str
     root: Expression
     invest: Invest
+    parameters: Mapping[str, Number] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, strategy: Strategy) -> Self:
+        """Return a strategy as a tournament sees it."""
+        return cls(
+            name=strategy.name,
+            graph_hash=strategy.hash,
+            root=strategy.signal(),
+            invest=strategy.invest,
+            parameters=strategy.parameters,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +136,7 @@ class _Seat:
 
     name: str
     parameters_hash: str
+    parameters: Mapping[str, Number] = field(default_factory=dict)
     allocation: Allocation
     rebalance: Rebalance
     identity_hash: str
@@ -143,6 +160,7 @@ def contestant_cells(
         _Seat(
             name=contestant.name,
             parameters_hash=contestant.graph_hash[:8],
+            parameters=contestant.parameters,
             allocation=allocation,
             rebalance=rebalance,
             identity_hash=arena.identity(contestant, allocation, rebalance),
@@ -310,6 +328,7 @@ def _cell(
         key=_key(arena, seat, simulator),
         strategy_id=_strategy_id(arena, seat),
         identity_hash=seat.identity_hash,
+        parameters=seat.parameters,
         baseline_role=seat.role,
         timestamps=arena.timestamps,
         equity=accounts.equity[column],
@@ -339,6 +358,7 @@ def _missing(arena: Arena, seat: _Seat, simulator: Simulator, problem: str) -> C
         key=_key(arena, seat, simulator),
         strategy_id=_strategy_id(arena, seat),
         identity_hash=seat.identity_hash,
+        parameters=seat.parameters,
         status=CellStatus.MISSING,
         problem=problem,
         baseline_role=seat.role,
@@ -350,9 +370,12 @@ def _missing(arena: Arena, seat: _Seat, simulator: Simulator, problem: str) -> C
 
 
 def _strategy_id(arena: Arena, seat: _Seat) -> str:
-    name = seat.role.value or seat.name
-    # Who reads the id alone must see that no real price stands behind it.
-    return strategy_id(f"{name}-synthetic" if arena.panel.synthetic else name, seat.identity_hash)
+    return row_id(seat.role.value or seat.name, seat.identity_hash, synthetic=arena.panel.synthetic)
+
+
+def row_id(name: str, identity_hash: str, *, synthetic: bool) -> str:
+    """Return the id of a row; who reads it alone must see that no real price stands behind it."""
+    return strategy_id(f"{name}-synthetic" if synthetic else name, identity_hash)
 
 
 def _key(arena: Arena, seat: _Seat, simulator: Simulator) -> CellKey:

@@ -81,6 +81,16 @@ def equal_weight_of_listed(panel: Panel) -> Plan:
     return batch_plan(panel, PlanTerms(kind=PlanKind.LISTED), 0, len(panel))
 
 
+def whole_history(settings: TournamentSettings, panel: Panel) -> Settings:
+    """Return what an account is told that lives from the first bar of a panel to its last."""
+    return Settings(
+        costs=settings.costs.costs(),
+        rules=settings.rules(panel.timeframe),
+        limits=settings.limits.limits(panel),
+        cash=settings.configuration.cash,
+    )
+
+
 def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:
     """Play a strategy on the first data set of the settings, equal weight over what is listed.
 
@@ -92,12 +102,7 @@ def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:
     name = settings.configuration.universes[0].name
     panel, manifest = catalogue.load(name), catalogue.manifest(name)
     plan = equal_weight_of_listed(panel)
-    core_settings = Settings(
-        costs=settings.costs.costs(),
-        rules=settings.rules(panel.timeframe),
-        limits=settings.limits.limits(panel),
-        cash=settings.configuration.cash,
-    )
+    core_settings = whole_history(settings, panel)
     column = Column(plan=plan, root=strategy.signal(), invest=strategy.invest)
     outcome = run_all(panel, [column], core_settings, detail=Detail.RECORDS)
     pool = run_all(panel, [Column(plan=plan)], unlimited(core_settings), detail=Detail.CURVES)

@@ -127,6 +127,8 @@ class CellResult:
         Shape (K, N), base weights of each window over all instruments of the data set.
     symbols
         Names of the N instruments.
+    parameters
+        Of the strategy, by name.
     unlimited_equity, unlimited_gross
         Shape (R,), of the same cell played without limits. Empty where it was not played so: baselines
         carry no limits, and only `core` rows are asked for it.
@@ -151,6 +153,7 @@ class CellResult:
     window_rows: IntArray
     weights: FloatArray
     symbols: tuple[str, ...]
+    parameters: Mapping[str, int | float] = field(default_factory=dict)
     unlimited_equity: FloatArray = field(default_factory=_no_values)
     unlimited_gross: FloatArray = field(default_factory=_no_values)
 

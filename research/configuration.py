@@ -4,13 +4,15 @@ Every value has one home: the file, or the default here. The default gates are t
 was judged by others says so.
 """
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from engine.configuration import Section, load
 from engine.core.settings import MARKET, MARKETABLE_LIMIT, Costs, Limits, Rules
@@ -25,6 +27,7 @@ from research.cells import Simulator
 CONFIGURATION_FOLDERS = (Path("configs"), Path(__file__).parents[1] / "configs")
 ALL_STRATEGIES = "all"
 STANDARD = "the standard configuration"
+_DATA_OPTION = " --data "
 
 # Below four instruments a cap of a quarter each would leave the account in cash (RULINGS C6).
 INSTRUMENTS_FOR_A_CAP = 4
@@ -344,15 +347,21 @@ class TournamentSettings:
     source: str
 
     @property
+    def document(self) -> dict[str, Any]:
+        """Every value, as JSON has it; `from_document` reads it back."""
+        return {
+            name: _without_infinity(section.model_dump(mode="json"))
+            for name, section in (
+                ("configuration", self.configuration),
+                ("costs", self.costs),
+                ("limits", self.limits),
+            )
+        }
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 of every value; comments, order of keys and where the files lie do not count."""
-        return content_hash(
-            {
-                "configuration": self.configuration.model_dump(mode="json"),
-                "costs": self.costs.model_dump(mode="json"),
-                "limits": self.limits.model_dump(mode="json"),
-            }
-        )
+        return content_hash(self.document)
 
     def rules(self, timeframe: Timeframe) -> Rules:
         """Return the rules as the core takes them, for bars of one length."""
@@ -368,6 +377,81 @@ class TournamentSettings:
             minimum_notional=rules.minimum_notional,
             stale_bars=rules.stale_bars,
         )
+
+
+def from_document(document: Mapping[str, Any], source: str) -> TournamentSettings:
+    """Return the settings that `TournamentSettings.document` was made from.
+
+    Raises
+    ------
+    InputError
+        If a key is missing, unknown, or has a value that it cannot have.
+    """
+    try:
+        return TournamentSettings(
+            configuration=_section(TournamentConfiguration, document["configuration"]),
+            costs=_section(CostProfile, document["costs"]),
+            limits=_section(LimitProfile, document["limits"]),
+            source=source,
+        )
+    except (KeyError, ValidationError) as error:
+        raise InputError(
+            f"{source}: the values that a board was played with cannot be read by this version ({error}); "
+            "run the tournament again"
+        ) from error
+
+
+def of_source(source: str, names: Sequence[str]) -> TournamentSettings:
+    """Return the settings that a source names now, for the data sets of a board.
+
+    Parameters
+    ----------
+    source
+        As `TournamentSettings.source` has it.
+
+    Raises
+    ------
+    ConfigurationError
+        If its file is gone or wrong.
+    InputError
+        If a profile that it names is not there.
+    """
+    if source == STANDARD:
+        return on_data(for_data(names[0]), names)
+    return on_data(read(Path(source.partition(_DATA_OPTION)[0])), names)
+
+
+_SectionType = TypeVar("_SectionType", bound=Section)
+
+
+def _section(kind: type[_SectionType], values: Any) -> _SectionType:
+    # Through JSON, as a file is read: there a list may become a tuple and a word an enum.
+    return kind.model_validate_json(json.dumps(_with_infinity(values)))
+
+
+def _without_infinity(value: Any) -> Any:
+    """Return plain values with infinities as words: JSON has none, and their hash is that of the word."""
+    match value:
+        case dict():
+            return {key: _without_infinity(item) for key, item in value.items()}
+        case list():
+            return [_without_infinity(item) for item in value]
+        case float() if math.isinf(value):
+            return str(value)
+        case _:
+            return value
+
+
+def _with_infinity(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _with_infinity(item) for key, item in value.items()}
+        case list():
+            return [_with_infinity(item) for item in value]
+        case "inf" | "-inf":
+            return float(value)
+        case _:
+            return value
 
 
 def read(path: Path) -> TournamentSettings:
@@ -400,7 +484,7 @@ def on_data(settings: TournamentSettings, names: Sequence[str]) -> TournamentSet
     configuration = settings.configuration.model_copy(update={"universes": universes})
     source = settings.source
     if source != STANDARD and tuple(names) != tuple(known):
-        source += "".join(f" --data {name}" for name in names)
+        source += "".join(f"{_DATA_OPTION}{name}" for name in names)
     return replace(settings, configuration=configuration, source=source)
 
 

@@ -100,7 +100,7 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
             # The pool is left only when its thread has ended: it must not finish hours of work first.
             interrupted.set()
             raise
-        contestants = [_contestant(strategy) for strategy in strategies]
+        contestants = [Contestant.of(strategy) for strategy in strategies]
         cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
     reporter.step("cells", _cells_words(cells))
     inputs_hash = _inputs_hash(contestants, universes, controls, settings)
@@ -130,12 +130,6 @@ def _strategies(settings: TournamentSettings) -> list[Strategy]:
                 f"there are {', '.join(names)}"
             )
     return [load_strategy(name, configuration.parameters.get(name)) for name in names]
-
-
-def _contestant(strategy: Strategy) -> Contestant:
-    return Contestant(
-        name=strategy.name, graph_hash=strategy.hash, root=strategy.signal(), invest=strategy.invest
-    )
 
 
 def _prepare(

@@ -5,13 +5,14 @@ A board is plain data. It is written to `board.json` and everything that a perso
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import InputError
 from engine.domain.gates import Direction, GateResult, GateStatus, Verdict
+from engine.domain.identity import content_hash
 from research.cells import Simulator
 from scoreboards.explain import WORDS
 
@@ -99,7 +100,10 @@ MORE_COLUMNS = (
 
 GATE_COLUMNS = tuple(f"gate_{gate}" for gate in WORDS)
 
-COLUMNS = FIRST_COLUMNS + STANDARD_COLUMNS + MORE_COLUMNS + GATE_COLUMNS
+# What a row needs beside its coordinates to be made again.
+LAST_COLUMNS = ("parameters",)
+
+COLUMNS = FIRST_COLUMNS + STANDARD_COLUMNS + MORE_COLUMNS + GATE_COLUMNS + LAST_COLUMNS
 
 VERDICT_ORDER = {Verdict.PASS: 0, Verdict.HOLD: 1, Verdict.FAIL: 2, Verdict.BASELINE: 3}
 SIMULATOR_ORDER = {str(simulator): place for place, simulator in enumerate(Simulator)}
@@ -213,6 +217,9 @@ class Board:
         What a reader must know before the first number.
     settings
         Lengths of the walk-forward, costs, limits, rules, in words or numbers.
+    configuration
+        Every value that the tournament was told, as `TournamentSettings.document` has them; empty on a board
+        of a version that did not write them.
     """
 
     run_id: str
@@ -224,6 +231,12 @@ class Board:
     universes: tuple[UniverseFacts, ...]
     gates: tuple[GateDefinition, ...]
     settings: Mapping[str, Value]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the content hash is that of what stands here: a board that was edited is no evidence."""
+        return self.content_hash == hash_of(self.rows, self.controls, self.universes, self.settings)
 
     @property
     def candidates(self) -> tuple[Row, ...]:
@@ -305,12 +318,33 @@ class Board:
             "universes": [asdict(universe) for universe in self.universes],
             "gates": [asdict(gate) for gate in self.gates],
             "settings": dict(self.settings),
+            "configuration": dict(self.configuration),
             "details": [
                 {"gates": [_gate_json(gate) for gate in row.gates], "curve": list(row.curve)}
                 for row in self.rows
             ],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def hash_of(
+    rows: Iterable[Row],
+    controls: tuple[ControlVerdict, ...],
+    universes: tuple[UniverseFacts, ...],
+    settings: Mapping[str, Value],
+) -> str:
+    """Return the content hash of a board: of rows, gates, controls and inputs, not of where it was made."""
+    return content_hash(
+        {
+            "schema": SCHEMA,
+            "inputs": settings["inputs_hash"],
+            "configuration": settings["configuration_hash"],
+            "core_version": settings["core_version"],
+            "universes": universes,
+            "controls": controls,
+            "rows": [{"values": row.values, "gates": row.gates} for row in rows],
+        }
+    )
 
 
 def from_text(text: str, source: Path) -> Board:
@@ -348,6 +382,7 @@ def from_text(text: str, source: Path) -> Board:
             ),
             gates=tuple(GateDefinition(**gate) for gate in document["gates"]),
             settings=document["settings"],
+            configuration=document.get("configuration", {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source}: is not a scoreboard ({error}); run the tournament again") from error

@@ -1,24 +1,22 @@
 """From a tournament to its board: controls first, then every cell, then the head and the hash."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from engine.domain.gates import Verdict
-from engine.domain.identity import content_hash
 from engine.domain.panel import Adjustment
 from engine.domain.time import Timeframe
 from research.cells import CellStatus, Control, ControlExpectation, Simulator, Tournament, UniverseRecord
 from research.configuration import TournamentSettings
 from scoreboards import gates as gate_rules
 from scoreboards.board import (
-    SCHEMA,
     VERDICT_ORDER,
     Board,
     ControlVerdict,
     GateDefinition,
-    Row,
     UniverseFacts,
     Value,
     board_order,
+    hash_of,
 )
 from scoreboards.evidence import Accounts
 from scoreboards.explain import WORDS
@@ -51,16 +49,18 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
     ]
     rows.sort(key=board_order)
     facts = tuple(_universe_facts(universe) for universe in tournament.universes)
+    told = _settings_facts(tournament, settings)
     return Board(
         run_id=tournament.run_id,
-        content_hash=_hash(rows, controls, facts, tournament, settings),
+        content_hash=hash_of(rows, controls, facts, told),
         rows=tuple(rows),
         controls=controls,
         void=void,
         notes=_notes(tournament, settings),
         universes=facts,
         gates=_definitions(settings),
-        settings=_settings_facts(tournament, settings),
+        settings=told,
+        configuration=settings.document,
     )
 
 
@@ -149,26 +149,6 @@ def _judge_control_cells(
         edge = excess_sharpe(evidence, court.days_per_year)
         results.append((gate_rules.verdict(gates, edge), gate_rules.failures(gates)))
     return results
-
-
-def _hash(
-    rows: Iterable[Row],
-    controls: tuple[ControlVerdict, ...],
-    universes: tuple[UniverseFacts, ...],
-    tournament: Tournament,
-    settings: TournamentSettings,
-) -> str:
-    return content_hash(
-        {
-            "schema": SCHEMA,
-            "inputs": tournament.inputs_hash,
-            "configuration": settings.content_hash,
-            "core_version": tournament.core_version,
-            "universes": universes,
-            "controls": controls,
-            "rows": [{"values": row.values, "gates": row.gates} for row in rows],
-        }
-    )
 
 
 def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """From a finished cell to its row on the board: every column, every gate, one verdict."""
 
+import json
 import math
 from datetime import UTC, datetime
 
@@ -148,6 +149,8 @@ def _identity_values(cell: CellResult, court: Court) -> dict[str, Value]:
         "reasons": ";".join(f"{name}:{count}" for name, count in sorted(cell.reason_counts.items()) if count),
         "start_cash": universe.start_cash,
     }
+    if not cell.is_baseline:
+        values["parameters"] = json.dumps(dict(cell.parameters), sort_keys=True)
     if cell.timestamps.size:
         intraday = universe.timeframe is not Timeframe.DAY_1
         values["first_bar"] = stamp(int(cell.timestamps[0]), intraday=intraday)
