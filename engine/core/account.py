@@ -22,7 +22,8 @@ RETURN_SUM = 7
 RETURN_SQUARES = 8
 TURNOVER = 9
 FEES = 10
-VALUES = 11
+ACCRUED = 11  # funding, borrow and interest, as received
+VALUES = 12
 
 # Whole numbers and timers in bars since the origin, in `counts`.
 BUSY = 0  # orders waiting for the next bar, and targets to be decided again
@@ -35,7 +36,9 @@ HALTS = 6
 EXITS = 7
 DAYS = 8
 NEXT_PLAN = 9
-REASONS = 10  # from here on one count a reason
+CLOSES = 10
+ACCRUALS = 11
+REASONS = 12  # from here on one count a reason
 COUNTS = REASONS + len(Reason)
 
 # A number an instrument, in `holdings`.
@@ -44,7 +47,15 @@ BASE = 1
 SIGNAL = 2
 LIMIT = 3
 TARGET = 4  # scratch of a decision: the weight decided, after limits
-HOLDINGS = 5
+TRIGGER = 5  # of the pending order
+STOP = 6  # protective prices of the position, 0: none
+TAKE = 7
+TRAIL = 8  # distance of the trailing stop, 0: none
+EXTREME = 9  # best price since the entry, which the trailing stop follows
+NEXT_STOP = 10  # what the pending order brings with it when it fills
+NEXT_TAKE = 11
+NEXT_TRAIL = 12
+HOLDINGS = 13
 
 # A whole number an instrument, in `lots`.
 LOTS = 0
@@ -54,11 +65,24 @@ OPEN_CAUSE = 3
 DECIDED = 4  # scratch of a decision: the cause that makes the instrument decided, or 0
 AGAIN = 5  # the cause of a target that stands and was not filled, or 0
 CUT = 6  # scratch of a decision: the reason of the last cut
-ORDER = 7  # where the record of the pending order stands
+ORDER = 7  # number of the pending order
 SAVED = 8  # scratch of the drift
 FILLABLE = 9  # scratch of the fills: lots that the bar can fill of a buy
 PRICE = 10  # scratch of the fills: its price, in 1e-8 quote units
-LOTS_ROWS = 11
+KIND = 11  # of the pending order, as are the next five
+FORCE = 12
+EXPIRES = 13  # last bar on which it may fill
+ARRIVES = 14  # first bar on which it may fill
+TRIGGERED = 15
+DONE = 16  # signed lots filled so far
+ARMED = 17  # 1: protective orders wait
+STOPPED = 18  # 2: stopped out on this bar, 1: before; the target is 0 until the signal changes
+ENTERED = 19  # scratch of the fills: 1 entered at the open of this bar, 2 inside it
+USED = 20  # scratch of the fills: lots of this bar's volume that are taken
+STOP_ORDER = 21  # numbers of the protective orders, -1: none
+TRAIL_ORDER = 22
+TAKE_ORDER = 23
+LOTS_ROWS = 24
 
 
 class Accounts(NamedTuple):

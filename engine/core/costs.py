@@ -29,5 +29,11 @@ def fill_price_e8(reference: float, side: int, quantity: float, volume: float, c
 
 @inlined_kernel
 def taker_fee(notional: float, costs: Costs) -> float:
-    """Return the fee of a fill of this notional, in quote currency."""
+    """Return the fee of a fill that takes liquidity, of this notional, in quote currency."""
     return notional * (costs.taker_fee_bps / 1e4)
+
+
+@inlined_kernel
+def maker_fee(notional: float, costs: Costs) -> float:
+    """Return the fee of a fill that rested in the book, of this notional, in quote currency."""
+    return notional * (costs.maker_fee_bps / 1e4)

@@ -32,6 +32,8 @@ from engine.core.targets import (
 )
 from engine.domain.panel import FloatArray, IntArray
 
+NEVER = 2**62
+
 
 @inlined_kernel
 def mark_decided_by_drift(
@@ -131,19 +133,26 @@ def decide(
     row: int,
     bar: int,
     signal_row: FloatArray,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
     books: Books,
     recorder: Recorder,
 ) -> None:
-    """Decide after a bar is closed, and leave orders for the next one."""
+    """Decide after a bar is closed, and leave orders for the next one.
+
+    An account without equity is closed for good.
+    """
     changed = mark_decided_by_signals(signal_row, plans.invest[account], books)
     planned = take_plan(account, bar, plans, books)
     halted = books.counts[HALT_UNTIL] > bar
     reviewed = books.counts[HALT_UNTIL] == bar and bar > 0
     scale = 1.0
-    if not reviewed:
+    if books.values[EQUITY] <= 0.0:
+        scale, reviewed = 0.0, False
+        books.counts[HALT_UNTIL] = NEVER if books.counts[HALT_UNTIL] != 0 else 0
+    elif not reviewed:
         scale = tier_scale(books.values[EQUITY], books.values[TIER_PEAK], terms.limits)
     if halted or scale == 0.0:
         any_decided = mark_decided_in_halt(bar, terms.limits, books)
@@ -162,4 +171,4 @@ def decide(
             books,
         )
     if any_decided:
-        emit_orders(account, row, bar, market, terms, books, recorder)
+        emit_orders(account, row, bar, styles, market, terms, books, recorder)

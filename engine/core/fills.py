@@ -1,4 +1,4 @@
-"""Fill what was decided on the bar before, and book it."""
+"""Fill at the open of a bar what was decided before, and book it."""
 
 import math
 
@@ -7,14 +7,21 @@ import numpy as np
 from engine.compiled import inlined_kernel
 from engine.core.account import (
     AGAIN,
+    ARMED,
+    ARRIVES,
     BUSY,
     CASH,
     CAUSE,
     CUT,
+    DONE,
+    ENTERED,
+    EQUITY,
     EXITS,
     FEES,
     FILLABLE,
     FILLS,
+    FORCE,
+    KIND,
     LIMIT,
     LOTS,
     OPEN_CAUSE,
@@ -23,31 +30,45 @@ from engine.core.account import (
     PRICE,
     REASONS,
     TRADES,
+    TRIGGER,
+    TRIGGERED,
     UNITS,
+    USED,
     Books,
 )
 from engine.core.costs import PRICE_UNITS, fill_price_e8, taker_fee
 from engine.core.market import Market
-from engine.core.records import ORDER_FILLED, ORDER_OUTCOME, Recorder
-from engine.core.settings import MARKETABLE_LIMIT, Rules, Terms
+from engine.core.protection import arm, disarm
+from engine.core.records import Recorder, close_order
+from engine.core.settings import Limits, Rules, Terms
+from engine.domain.orders import Liquidity, OrderKind, TimeInForce
 from engine.domain.reasons import Cause, Reason
 
 NOT_TRADED = int(Reason.NOT_TRADED)
 NO_VOLUME = int(Reason.NO_VOLUME)
 CUT_PARTICIPATION = int(Reason.CUT_PARTICIPATION)
 CUT_CASH = int(Reason.CUT_CASH)
+POSITION_CLOSED = int(Reason.POSITION_CLOSED)
 OUTSIDE_BOUND = int(Reason.PRICE_OUTSIDE_BOUND)
 DELISTED_EXIT = int(Reason.DELISTED_EXIT)
+FILL_OR_KILL = int(Reason.FILL_OR_KILL)
 NO_REASON = int(Reason.NONE)
 SIGNAL_CAUSE = int(Cause.SIGNAL)
 REBASE_CAUSE = int(Cause.REBASE)
 DELISTED_CAUSE = int(Cause.DELISTED)
+STOP_CAUSE = int(Cause.STOP)
+MARKETABLE = int(OrderKind.MARKETABLE_LIMIT)
+RESTING_LIMIT = int(OrderKind.LIMIT)
+RESTING_STOP = int(OrderKind.STOP)
+IOC = int(TimeInForce.IOC)
+FOK = int(TimeInForce.FOK)
+TAKER = int(Liquidity.TAKER)
 
 
 @inlined_kernel
 def by_strategy(cause: int) -> bool:
-    """Say whether a strategy's signal or a re-base caused it, and not a limit."""
-    return cause == SIGNAL_CAUSE or cause == REBASE_CAUSE
+    """Say whether a strategy caused it (its signal, a re-base or its protective orders), and not a limit."""
+    return cause == SIGNAL_CAUSE or cause == REBASE_CAUSE or cause >= STOP_CAUSE
 
 
 @inlined_kernel
@@ -60,6 +81,8 @@ def book(
     fee: float,
     cause: int,
     reason: int,
+    order: int,
+    liquidity: int,
     lot_size: float,
     books: Books,
     recorder: Recorder,
@@ -74,10 +97,15 @@ def book(
     before = books.lots[LOTS, n]
     books.lots[LOTS, n] = before + filled
     books.holdings[UNITS, n] = books.lots[LOTS, n] * lot_size
+    books.lots[USED, n] += abs(filled)
     if before == 0:
         books.lots[OPEN_CAUSE, n] = cause
-    elif books.lots[LOTS, n] == 0 and by_strategy(cause) and by_strategy(books.lots[OPEN_CAUSE, n]):
-        books.counts[TRADES] += 1
+    elif before * books.lots[LOTS, n] <= 0:
+        if by_strategy(cause) and by_strategy(books.lots[OPEN_CAUSE, n]):
+            books.counts[TRADES] += 1
+        books.lots[OPEN_CAUSE, n] = cause
+        if books.lots[ARMED, n] != 0:
+            disarm(account, row, n, POSITION_CLOSED, books, recorder)
     place = recorder.fill_start[account] + books.counts[FILLS]
     books.counts[FILLS] += 1
     if place < recorder.fill_start[account + 1]:
@@ -89,12 +117,17 @@ def book(
         recorder.fills[place, 4] = int(math.ceil(fee * PRICE_UNITS))
         recorder.fills[place, 5] = cause
         recorder.fills[place, 6] = reason
+        recorder.fills[place, 7] = order
+        recorder.fills[place, 8] = liquidity
     return notional
 
 
 @inlined_kernel
-def fillable_lots(wanted: int, row: int, n: int, market: Market, rules: Rules) -> tuple[int, int]:
-    """Return how many of the wanted lots (unsigned) the bar can fill, and why not all."""
+def fillable_lots(wanted: int, used: int, row: int, n: int, market: Market, rules: Rules) -> tuple[int, int]:
+    """Return how many of the wanted lots (unsigned) the bar can fill, and why not all.
+
+    `used`: lots of this bar's volume that other orders of ours took.
+    """
     if np.isnan(market.fill[row, n]):
         return 0, NOT_TRADED
     volume = market.volume[row, n]
@@ -102,26 +135,55 @@ def fillable_lots(wanted: int, row: int, n: int, market: Market, rules: Rules) -
         return wanted, NO_REASON
     if volume <= 0.0:
         return 0, NO_VOLUME
-    largest = rules.participation * volume / market.lot_size[n]
+    largest = rules.participation * volume / market.lot_size[n] - used
     if wanted <= largest:
         return wanted, NO_REASON
-    return int(math.floor(largest)), CUT_PARTICIPATION
+    return max(0, int(math.floor(largest))), CUT_PARTICIPATION
 
 
 @inlined_kernel
-def inside_bound(price_e8: int, side: int, limit: float, rules: Rules) -> bool:
-    """Say whether a costed price is one that the order accepts."""
-    if rules.order_kind != MARKETABLE_LIMIT:
+def opens_through(open_price: float, side: int, limit: float, tick_size: float) -> bool:
+    """Say whether a bar opens beyond a resting limit by a tick at least: it then fills at the open."""
+    return open_price <= limit - tick_size if side > 0 else open_price >= limit + tick_size
+
+
+@inlined_kernel
+def executes_at_open(n: int, row: int, side: int, market: Market, books: Books) -> bool:
+    """Say whether a limit, stop or stop-limit order trades at the open, which may trigger a stop."""
+    open_price = market.fill[row, n]
+    if np.isnan(open_price):
+        return False
+    kind, lots = books.lots[KIND, n], books.lots
+    if kind != RESTING_LIMIT and lots[TRIGGERED, n] == 0:
+        if side * open_price < side * books.holdings[TRIGGER, n]:
+            return False
+        lots[TRIGGERED, n] = 1
+    if kind == RESTING_STOP:
         return True
-    price = price_e8 / PRICE_UNITS
-    return price <= limit if side > 0 else price >= limit
+    return opens_through(open_price, side, books.holdings[LIMIT, n], market.tick_size[n])
+
+
+@inlined_kernel
+def bounded_price(price_e8: int, kind: int, side: int, limit: float) -> int:
+    """Return the price at which an order trades at the open, -1 where its bound refuses it.
+
+    A resting limit that the open has gone through is never filled at a worse price than its own.
+    """
+    if kind == MARKETABLE:
+        price = price_e8 / PRICE_UNITS
+        inside = price <= limit if side > 0 else price >= limit
+        return price_e8 if inside else -1
+    if kind == RESTING_LIMIT or kind > RESTING_STOP:
+        limit_e8 = int(math.floor(limit * PRICE_UNITS + 0.5))
+        return min(price_e8, limit_e8) if side > 0 else max(price_e8, limit_e8)
+    return price_e8
 
 
 @inlined_kernel
 def settle_order(
     account: int,
+    row: int,
     n: int,
-    filled: int,
     reason: int,
     stands: bool,
     books: Books,
@@ -131,15 +193,52 @@ def settle_order(
     counts, lots = books.counts, books.lots
     if reason != NO_REASON:
         counts[REASONS + reason] += 1
-    if lots[ORDER, n] >= 0 and lots[ORDER, n] < recorder.order_start[account + 1]:
-        recorder.orders[lots[ORDER, n], ORDER_FILLED] = filled
-        recorder.orders[lots[ORDER, n], ORDER_OUTCOME] = reason
+    close_order(account, row, lots[ORDER, n], lots[DONE, n], reason, counts, recorder)
     lots[PENDING, n] = 0
     counts[BUSY] -= 1
     if stands:
         if lots[AGAIN, n] == 0:
             counts[BUSY] += 1
         lots[AGAIN, n] = lots[CAUSE, n]
+
+
+@inlined_kernel
+def after_fill(
+    account: int,
+    row: int,
+    n: int,
+    filled: int,
+    price_e8: int,
+    reason: int,
+    stands: bool,
+    entered: int,
+    books: Books,
+    recorder: Recorder,
+) -> None:
+    """Settle or carry an order after a fill of `filled` signed lots, and arm what it brings with it.
+
+    An order that is immediate or cancel is over; what rests goes on with what is left.
+    """
+    lots = books.lots
+    lots[DONE, n] += filled
+    lots[ENTERED, n] = entered
+    parent = lots[ORDER, n]
+    if lots[KIND, n] <= MARKETABLE or filled == lots[PENDING, n]:
+        settle_order(account, row, n, reason, stands and lots[KIND, n] <= MARKETABLE, books, recorder)
+    else:
+        lots[PENDING, n] -= filled
+        if lots[FORCE, n] == IOC:
+            settle_order(account, row, n, reason, False, books, recorder)
+    arm(account, row, n, price_e8 / PRICE_UNITS, parent, books, recorder)
+
+
+@inlined_kernel
+def spendable(limits: Limits, books: Books) -> float:
+    """Return the cash that buys may use: what is there, and what a leverage profile may borrow."""
+    cash: float = books.values[CASH]
+    if limits.leverage > 1.0:
+        cash += (limits.leverage - 1.0) * max(0.0, books.values[EQUITY])
+    return cash
 
 
 @inlined_kernel
@@ -152,7 +251,7 @@ def fill_orders(
     books: Books,
     recorder: Recorder,
 ) -> tuple[float, float]:
-    """Fill the pending orders against one bar: all sells first, then all buys, in instrument order.
+    """Fill the pending orders at the open of a bar: all sells first, then all buys, in instrument order.
 
     Returns
     -------
@@ -164,17 +263,28 @@ def fill_orders(
     need = 0.0
     for n in range(market.mark.shape[1]):
         wanted = lots[PENDING, n]
-        if wanted == 0:
+        lots[USED, n] = 0
+        if wanted == 0 or bar < lots[ARRIVES, n]:
             continue
         side = 1 if wanted > 0 else -1
-        possible, reason = fillable_lots(abs(wanted), row, n, market, rules)
-        if possible == 0:
-            settle_order(account, n, 0, reason, True, books, recorder)
+        kind, force = lots[KIND, n], lots[FORCE, n]
+        if kind > MARKETABLE and not executes_at_open(n, row, side, market, books):
+            if kind == RESTING_LIMIT and (force == IOC or force == FOK):
+                missed = NOT_TRADED if np.isnan(market.fill[row, n]) else OUTSIDE_BOUND
+                settle_order(account, bar, n, missed, False, books, recorder)
+            continue
+        possible, reason = fillable_lots(abs(wanted), 0, row, n, market, rules)
+        if possible == 0 or (force == FOK and possible < abs(wanted)):
+            if kind <= MARKETABLE:
+                settle_order(account, bar, n, reason, True, books, recorder)
+            elif force == IOC or force == FOK:
+                settle_order(account, bar, n, FILL_OR_KILL, False, books, recorder)
             continue
         lot_size = market.lot_size[n]
         price_e8 = fill_price_e8(market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs)
-        if not inside_bound(price_e8, side, books.holdings[LIMIT, n], rules):
-            settle_order(account, n, 0, OUTSIDE_BOUND, True, books, recorder)
+        price_e8 = bounded_price(price_e8, kind, side, books.holdings[LIMIT, n])
+        if price_e8 < 0:
+            settle_order(account, bar, n, OUTSIDE_BOUND, True, books, recorder)
             continue
         notional = possible * lot_size * (price_e8 / PRICE_UNITS)
         if side > 0:
@@ -183,11 +293,12 @@ def fill_orders(
             continue
         fee = taker_fee(notional, costs)
         signed = book(
-            account, bar, n, -possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, books, recorder
+            account, bar, n, -possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n], TAKER,
+            lot_size, books, recorder,
         )  # fmt: skip
         traded -= signed
         net += signed
-        settle_order(account, n, -possible, reason, reason != NO_REASON, books, recorder)
+        after_fill(account, bar, n, -possible, price_e8, reason, reason != NO_REASON, 1, books, recorder)
     if need > 0.0:
         bought = fill_buys(account, bar, need, market, terms, books, recorder)
         traded += bought
@@ -213,14 +324,16 @@ def fill_buys(
     """
     costs, lots = terms.costs, books.lots
     share = 1.0
-    if need > books.values[CASH]:
+    cash = spendable(terms.limits, books)
+    if need > cash:
         # The margin keeps the rounding of the sum from taking cash below zero.
-        share = max(0.0, books.values[CASH] / need * (1.0 - 1e-12))
+        share = max(0.0, cash / need * (1.0 - 1e-12))
     traded = 0.0
     for n in range(market.mark.shape[1]):
-        if lots[PENDING, n] <= 0:
-            continue
         possible, price_e8, reason = lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n]
+        if possible <= 0:
+            continue
+        lots[FILLABLE, n] = 0
         lot_size = market.lot_size[n]
         stands = reason != NO_REASON
         if share < 1.0:
@@ -228,12 +341,17 @@ def fill_buys(
             reason = CUT_CASH
             # What cash could not buy is not tried again on every bar: a later decision sizes it anew.
             stands = False
+            if lots[FORCE, n] == FOK:
+                possible, reason = 0, FILL_OR_KILL
         if possible > 0:
             fee = taker_fee(possible * lot_size * (price_e8 / PRICE_UNITS), costs)
             traded += book(
-                account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lot_size, books, recorder
+                account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n], TAKER,
+                lot_size, books, recorder,
             )  # fmt: skip
-        settle_order(account, n, possible, reason, stands, books, recorder)
+            after_fill(account, bar, n, possible, price_e8, reason, stands, 1, books, recorder)
+        else:
+            settle_order(account, bar, n, reason, stands, books, recorder)
     return traded
 
 
@@ -252,7 +370,7 @@ def book_exits(
         if market.leaves[row, n] == 0:
             continue
         if books.lots[PENDING, n] != 0:
-            settle_order(account, n, 0, DELISTED_EXIT, False, books, recorder)
+            settle_order(account, bar, n, DELISTED_EXIT, False, books, recorder)
         if books.lots[AGAIN, n] != 0:
             books.lots[AGAIN, n] = 0
             books.counts[BUSY] -= 1
@@ -263,7 +381,7 @@ def book_exits(
         books.counts[EXITS] += 1
         books.counts[REASONS + DELISTED_EXIT] += 1
         traded -= book(
-            account, bar, n, -books.lots[LOTS, n], price_e8, 0.0, DELISTED_CAUSE, DELISTED_EXIT,
+            account, bar, n, -books.lots[LOTS, n], price_e8, 0.0, DELISTED_CAUSE, DELISTED_EXIT, -1, TAKER,
             market.lot_size[n], books, recorder,
         )  # fmt: skip
     return traded

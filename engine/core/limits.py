@@ -1,5 +1,7 @@
 """What a drawdown and the exposure caps leave of the targets of a decision."""
 
+import numpy as np
+
 from engine.compiled import inlined_kernel
 from engine.core.account import CUT, DECIDED, TARGET, UNITS
 from engine.core.settings import Limits
@@ -10,6 +12,8 @@ CUT_GROSS = int(Reason.CUT_GROSS)
 CUT_INSTRUMENT = int(Reason.CUT_INSTRUMENT)
 CUT_CLUSTER = int(Reason.CUT_CLUSTER)
 CUT_TIER = int(Reason.CUT_TIER)
+CUT_SHORT = int(Reason.CUT_SHORT)
+CUT_NET = int(Reason.CUT_NET)
 SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
 
 
@@ -47,7 +51,7 @@ def cap_group(
     holdings: FloatArray,
     lots: IntArray,
 ) -> None:
-    """Scale the decided targets of a group so that they and what is held besides stay within a cap.
+    """Scale the decided targets of a group so that their sizes and what is held besides stay within a cap.
 
     `group` -1 is all instruments, else a cluster. What was not decided now counts with its present weight.
     """
@@ -57,9 +61,9 @@ def cap_group(
         if group >= 0 and cluster[n] != group:
             continue
         if lots[DECIDED, n]:
-            decided += holdings[TARGET, n]
+            decided += abs(holdings[TARGET, n])
         else:
-            held += holdings[UNITS, n] * mark_row[n] / equity
+            held += abs(holdings[UNITS, n]) * mark_row[n] / equity
     # Twenty times a twentieth is a little more than one: rounding is no breach.
     if decided <= 0.0 or decided + held <= cap * (1.0 + 1e-12):
         return
@@ -67,7 +71,46 @@ def cap_group(
     for n in range(mark_row.shape[0]):
         if group >= 0 and cluster[n] != group:
             continue
-        if lots[DECIDED, n] and holdings[TARGET, n] > 0.0:
+        if lots[DECIDED, n] and holdings[TARGET, n] != 0.0:
+            holdings[TARGET, n] *= factor
+            lots[CUT, n] = code
+
+
+@inlined_kernel
+def cap_side(
+    cap: float,
+    side: int,
+    netted: bool,
+    mark_row: FloatArray,
+    equity: float,
+    code: int,
+    holdings: FloatArray,
+    lots: IntArray,
+) -> None:
+    """Scale the decided targets of one side, so that this side stays within a cap.
+
+    `netted`: the other side counts against it, else it does not count.
+    """
+    decided = 0.0
+    besides = 0.0
+    for n in range(mark_row.shape[0]):
+        if lots[DECIDED, n]:
+            weight = side * holdings[TARGET, n]
+            if weight > 0.0:
+                decided += weight
+            elif netted:
+                besides += weight
+        else:
+            weight = side * holdings[UNITS, n] * mark_row[n] / equity
+            if weight > 0.0 or netted:
+                besides += weight
+    if decided <= 0.0 or decided + besides <= cap * (1.0 + 1e-12):
+        return
+    factor = max(0.0, (cap - besides) / decided)
+    if factor >= 1.0:
+        return
+    for n in range(mark_row.shape[0]):
+        if lots[DECIDED, n] and side * holdings[TARGET, n] > 0.0:
             holdings[TARGET, n] *= factor
             lots[CUT, n] = code
 
@@ -82,7 +125,7 @@ def apply_limits(
     holdings: FloatArray,
     lots: IntArray,
 ) -> None:
-    """Cut the targets of a decision, in this order: shorts, tier, instrument, cluster, gross.
+    """Cut the targets of a decision, in this order: shorts, tier, instrument, cluster, gross, net.
 
     Reads and writes row `TARGET` of `holdings`, writes row `CUT` of `lots`. Only instruments with a cause in
     row `DECIDED` are touched, and a target never grows.
@@ -95,17 +138,22 @@ def apply_limits(
         lots[CUT, n] = 0
         if not lots[DECIDED, n]:
             continue
-        if holdings[TARGET, n] < 0.0:
+        if holdings[TARGET, n] < 0.0 and limits.short <= 0.0:
             holdings[TARGET, n] = 0.0
             lots[CUT, n] = SHORT_NOT_ALLOWED
-        if scale < 1.0 and holdings[TARGET, n] > 0.0:
+        if scale < 1.0 and holdings[TARGET, n] != 0.0:
             holdings[TARGET, n] *= scale
             lots[CUT, n] = CUT_TIER
-        if holdings[TARGET, n] > instrument_cap:
-            holdings[TARGET, n] = instrument_cap
+        if abs(holdings[TARGET, n]) > instrument_cap:
+            holdings[TARGET, n] = instrument_cap if holdings[TARGET, n] > 0.0 else -instrument_cap
             lots[CUT, n] = CUT_INSTRUMENT
         largest = max(largest, cluster[n])
     for group in range(largest + 1):
         cap_group(limits.cluster, group, cluster, mark_row, equity, CUT_CLUSTER, holdings, lots)
     # A tier bounds what is held besides as well, so a decided target cannot use room that a tier took away.
     cap_group(limits.gross, -1, cluster, mark_row, equity, CUT_GROSS, holdings, lots)
+    if limits.short > 0.0:
+        cap_side(limits.short, -1, False, mark_row, equity, CUT_SHORT, holdings, lots)
+        cap_side(limits.net, -1, True, mark_row, equity, CUT_NET, holdings, lots)
+    if limits.net < np.inf:
+        cap_side(limits.net, 1, True, mark_row, equity, CUT_NET, holdings, lots)

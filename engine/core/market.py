@@ -12,6 +12,9 @@ from engine.domain.panel import FloatArray, IntArray, Panel
 DAY_END = 1
 EXIT = 2
 
+FUNDING_FIELD = "funding_rate"
+"""Name of the panel field that holds funding rates."""
+
 
 class Market(NamedTuple):
     """Bars as the core reads them.
@@ -23,21 +26,29 @@ class Market(NamedTuple):
         the close where the data has closes only. NaN: not traded.
     mark
         Shape (T, N): the last close so far, 0 before the first one.
+    high, low
+        Shape (T, N): where resting orders look.
     volume
         Shape (T, N), in units. NaN: unknown, then participation is not limited.
     flags
         Shape (T,): `DAY_END` on the last bar of a day, `EXIT` where `leaves` has a 1.
     leaves
         Shape (T, N): 1 where a held instrument is booked out at the mark less its haircut.
+    funding
+        Shape (T, N): share of a position's value that a long pays and a short receives on the bar; shape
+        (0, N) where there is no funding.
     lot_size, tick_size, minimum_notional, haircut, cluster
         Shape (N,). Cluster -1: none.
     """
 
     fill: FloatArray
+    high: FloatArray
+    low: FloatArray
     mark: FloatArray
     volume: FloatArray
     flags: npt.NDArray[np.uint8]
     leaves: npt.NDArray[np.uint8]
+    funding: FloatArray
     lot_size: FloatArray
     tick_size: FloatArray
     minimum_notional: FloatArray
@@ -88,6 +99,14 @@ def advance_marks(
                 flags[row] |= EXIT
 
 
+def funding_of(rates: FloatArray | None, rows: int, count: int) -> FloatArray:
+    """Return funding rates as the core reads them, from a panel's field of shape (T, N), (T,) or none."""
+    if rates is None:
+        return np.zeros((0, count))
+    shared = rates if rates.ndim == 2 else np.repeat(rates, count).reshape(rows, count)
+    return np.ascontiguousarray(np.nan_to_num(shared, nan=0.0))
+
+
 def market_of(panel: Panel, rules: Rules) -> Market:
     """Return the core's view of a panel under the given rules."""
     rows, count = panel.close.shape
@@ -117,10 +136,13 @@ def market_of(panel: Panel, rules: Rules) -> Market:
     index = {cluster: code for code, cluster in enumerate(clusters)}
     return Market(
         fill=panel.open if panel.has_range else panel.close,
+        high=panel.high,
+        low=panel.low,
         mark=mark,
         volume=panel.volume,
         flags=flags,
         leaves=leaves,
+        funding=funding_of(panel.fields.get(FUNDING_FIELD), rows, count),
         lot_size=np.full(count, rules.lot_size),
         tick_size=np.full(count, rules.tick_size),
         minimum_notional=np.full(count, rules.minimum_notional),

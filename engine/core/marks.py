@@ -72,13 +72,26 @@ def book_day(equity: float, books: Books) -> None:
 
 
 @inlined_kernel
+def gross_of(equity: float, mark_row: FloatArray, shorts: bool, books: Books) -> float:
+    """Return the value of all positions, shorts counted as positive."""
+    if not shorts:
+        # What is not cash is the value of long positions.
+        long: float = equity - books.values[CASH]
+        return long
+    gross: float = 0.0
+    for n in range(mark_row.shape[0]):
+        gross += abs(books.holdings[UNITS, n]) * mark_row[n]
+    return gross
+
+
+@inlined_kernel
 def record_bar(
-    account: int, bar: int, equity: float, turnover: float, books: Books, recorder: Recorder
+    account: int, bar: int, equity: float, gross: float, turnover: float, books: Books, recorder: Recorder
 ) -> None:
     """Write the curves of one bar, if they are recorded."""
     if recorder.equity.shape[0] > 0:
         place = bar - recorder.first_row
         recorder.equity[account, place] = equity
-        # Positions are long only, so what is not cash is their value.
-        recorder.gross[account, place] = (equity - books.values[CASH]) / equity
+        recorder.cash[account, place] = books.values[CASH]
+        recorder.gross[account, place] = gross / equity
         recorder.turnover[account, place] = turnover

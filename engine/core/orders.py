@@ -1,38 +1,129 @@
 """From decided targets to orders that wait for the next bar."""
 
-import numpy as np
-
 from engine.compiled import inlined_kernel
 from engine.core.account import (
+    AGAIN,
+    ARRIVES,
     BUSY,
     CAUSE,
     CUT,
     DECIDED,
+    DONE,
     EQUITY,
+    EXPIRES,
+    FORCE,
+    KIND,
     LIMIT,
     LOTS,
+    NEXT_STOP,
+    NEXT_TAKE,
+    NEXT_TRAIL,
     ORDER,
-    ORDERS,
     PENDING,
     REASONS,
     SCALE,
     TARGET,
+    TRIGGER,
+    TRIGGERED,
     Books,
 )
-from engine.core.costs import PRICE_UNITS
+from engine.core.fills import settle_order
 from engine.core.limits import apply_limits
 from engine.core.market import Market
-from engine.core.records import Recorder
-from engine.core.settings import Terms
-from engine.core.sizing import limit_price, lots_for_weight
-from engine.domain.panel import IntArray
+from engine.core.records import NO_TARGET, Recorder, open_order, record_decision
+from engine.core.settings import Rules, Terms
+from engine.core.sizing import limit_price, lots_for_weight, rest_price
+from engine.core.styles import (
+    LAST_ENTRY_KIND,
+    LAST_FORCE,
+    STYLE_FORCE,
+    STYLE_GOOD_FOR,
+    STYLE_KIND,
+    STYLE_LIMIT,
+    STYLE_STOP,
+    STYLE_TAKE,
+    STYLE_TRAIL,
+    STYLE_TRIGGER,
+)
+from engine.domain.orders import OrderKind, TimeInForce
+from engine.domain.panel import FloatArray
 from engine.domain.reasons import Cause, Reason
 
 BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
 NO_REASON = int(Reason.NONE)
 HALT_DRAWDOWN = int(Reason.HALT_DRAWDOWN)
+REPLACED = int(Reason.REPLACED)
+NO_PRICE = int(Reason.NO_PRICE)
+AT_TARGET = int(Reason.AT_TARGET)
+NOT_DECIDED = int(Reason.NOT_DECIDED)
+IN_FLIGHT = int(Reason.IN_FLIGHT)
+RUINED = int(Reason.RUINED)
 TIER_CAUSE = int(Cause.TIER)
 HALT_CAUSE = int(Cause.HALT)
+MARKETABLE = int(OrderKind.MARKETABLE_LIMIT)
+RESTING_LIMIT = int(OrderKind.LIMIT)
+RESTING_STOP = int(OrderKind.STOP)
+IOC = int(TimeInForce.IOC)
+
+
+@inlined_kernel
+def cut_reason(n: int, cause: int, books: Books) -> int:
+    """Return why a decided target is not what the strategy asked for."""
+    if cause == HALT_CAUSE and books.values[SCALE] == 0.0:
+        return HALT_DRAWDOWN if books.values[EQUITY] > 0.0 else RUINED
+    reason: int = books.lots[CUT, n]
+    return reason
+
+
+@inlined_kernel
+def reduces(wanted: int, held: int) -> bool:
+    """Say whether an order of so many lots makes a position smaller without turning it round."""
+    return wanted * held < 0 and abs(wanted) <= abs(held)
+
+
+@inlined_kernel
+def plain_order(
+    n: int, price: float, side: int, bar: int, market: Market, rules: Rules, books: Books
+) -> None:
+    """Write an order of the usual kind into the books: immediate or cancel, at the first open."""
+    lots = books.lots
+    books.holdings[LIMIT, n] = limit_price(price, side, rules.order_bound_bps, market.tick_size[n])
+    lots[KIND, n] = rules.order_kind
+    lots[FORCE, n] = IOC
+    lots[ARRIVES, n] = bar + 1 + rules.latency_bars
+    lots[EXPIRES, n] = bar + 1 + rules.latency_bars
+
+
+@inlined_kernel
+def known(price: float) -> float:
+    """Return a price, 0 for one that is not known or makes no sense."""
+    return max(0.0, price)
+
+
+@inlined_kernel
+def styled_order(n: int, row: int, side: int, styles: FloatArray, market: Market, books: Books) -> int:
+    """Write an entry of the strategy's own style into the books; return why it cannot be sent."""
+    lots, holdings = books.lots, books.holdings
+    limit, trigger = styles[STYLE_LIMIT, row, n], styles[STYLE_TRIGGER, row, n]
+    kind = styles[STYLE_KIND, row, n]
+    force, good_for = styles[STYLE_FORCE, row, n], styles[STYLE_GOOD_FOR, row, n]
+    if not (0.0 <= kind <= LAST_ENTRY_KIND and 0.0 <= force <= LAST_FORCE and good_for >= 0.0):
+        return NO_PRICE
+    holdings[NEXT_STOP, n] = known(styles[STYLE_STOP, row, n])
+    holdings[NEXT_TAKE, n] = known(styles[STYLE_TAKE, row, n])
+    holdings[NEXT_TRAIL, n] = known(styles[STYLE_TRAIL, row, n])
+    if kind <= MARKETABLE:
+        lots[KIND, n] = int(kind)
+        return NO_REASON
+    if (kind != RESTING_STOP and not limit > 0.0) or (kind != RESTING_LIMIT and not trigger > 0.0):
+        return NO_PRICE
+    lots[KIND, n] = int(kind)
+    lots[FORCE, n] = int(force)
+    lots[EXPIRES, n] = lots[ARRIVES, n] + int(good_for) - 1 if good_for > 0.0 else -1
+    holdings[LIMIT, n] = rest_price(limit, side, market.tick_size[n]) if kind != RESTING_STOP else 0.0
+    holdings[TRIGGER, n] = trigger if kind != RESTING_LIMIT else 0.0
+    lots[TRIGGERED, n] = 0
+    return NO_REASON
 
 
 @inlined_kernel
@@ -40,6 +131,7 @@ def emit_orders(
     account: int,
     row: int,
     bar: int,
+    styles: FloatArray,
     market: Market,
     terms: Terms,
     books: Books,
@@ -47,72 +139,75 @@ def emit_orders(
 ) -> None:
     """Size the decided targets into orders that wait for the next bar.
 
-    Reads rows `TARGET` and `DECIDED`; a tier may only reduce, a halt closes.
+    Reads rows `TARGET` and `DECIDED`; a tier may only reduce, a halt closes. What reduces a position is sent
+    as a plain order whatever the style: a way out does not wait for a price.
     """
     rules = terms.rules
     equity = books.values[EQUITY]
     mark_row = market.mark[row]
-    apply_limits(
-        books.values[SCALE], terms.limits, market.cluster, mark_row, equity, books.holdings, books.lots
-    )
+    lots = books.lots
+    apply_limits(books.values[SCALE], terms.limits, market.cluster, mark_row, equity, books.holdings, lots)
     for n in range(mark_row.shape[0]):
-        cause = books.lots[DECIDED, n]
+        cause = lots[DECIDED, n]
         if cause == 0:
             continue
-        books.lots[DECIDED, n] = 0
+        lots[DECIDED, n] = 0
         price = mark_row[n]
         if price <= 0.0:
+            record_decision(account, bar, n, NO_TARGET, NO_PRICE, cause, recorder)
             continue
         weight = books.holdings[TARGET, n]
-        reason = books.lots[CUT, n]
-        if cause == HALT_CAUSE and books.values[SCALE] == 0.0:
-            reason = HALT_DRAWDOWN
+        reason = cut_reason(n, cause, books)
         target = lots_for_weight(weight, equity, rules.cash_buffer, price, market.lot_size[n])
-        wanted = target - books.lots[LOTS, n]
-        if cause == TIER_CAUSE:
-            wanted = min(wanted, 0)
-        if recorder.decided.shape[0] > 0 and (cause != TIER_CAUSE or wanted < 0):
+        held = lots[LOTS, n]
+        wanted = target - held
+        if cause == TIER_CAUSE and not reduces(wanted, held):
+            wanted = 0
+        if lots[PENDING, n] != 0:
+            if bar + 1 < lots[ARRIVES, n]:
+                record_decision(account, bar, n, target, IN_FLIGHT, cause, recorder)
+                stand_again(n, cause, books)
+                continue
+            settle_order(account, bar, n, REPLACED, False, books, recorder)
+        if recorder.decided.shape[0] > 0 and (cause != TIER_CAUSE or wanted != 0):
             recorder.decided[account, bar - recorder.first_row, n] = weight
         if wanted == 0:
+            if cause != TIER_CAUSE:
+                record_decision(account, bar, n, target, AT_TARGET, cause, recorder)
             continue
         if target != 0 and abs(wanted) * market.lot_size[n] * price < market.minimum_notional[n]:
             books.counts[REASONS + BELOW_MINIMUM] += 1
+            record_decision(account, bar, n, target, BELOW_MINIMUM, cause, recorder)
             continue
         side = 1 if wanted > 0 else -1
-        books.holdings[LIMIT, n] = limit_price(price, side, rules.order_bound_bps, market.tick_size[n])
-        books.lots[PENDING, n] = wanted
-        books.lots[CAUSE, n] = cause
+        plain_order(n, price, side, bar, market, rules, books)
+        if styles.shape[0] > 0:
+            books.holdings[NEXT_STOP, n] = 0.0
+            books.holdings[NEXT_TAKE, n] = 0.0
+            books.holdings[NEXT_TRAIL, n] = 0.0
+            books.holdings[TRIGGER, n] = 0.0
+            if not reduces(wanted, held):
+                refused = styled_order(n, row, side, styles, market, books)
+                if refused != NO_REASON:
+                    books.counts[REASONS + refused] += 1
+                    record_decision(account, bar, n, target, refused, cause, recorder)
+                    continue
+        lots[PENDING, n] = wanted
+        lots[CAUSE, n] = cause
+        lots[DONE, n] = 0
         books.counts[BUSY] += 1
         if reason != NO_REASON:
             books.counts[REASONS + reason] += 1
-        books.lots[ORDER, n] = record_order(
-            account, bar, n, wanted, books.holdings[LIMIT, n], cause, reason, books.counts, recorder
-        )
+        record_decision(account, bar, n, target, reason, cause, recorder)
+        lots[ORDER, n] = open_order(
+            account, bar, n, wanted, books.holdings[LIMIT, n], books.holdings[TRIGGER, n], lots[KIND, n],
+            lots[FORCE, n], lots[EXPIRES, n], cause, reason, -1, books.counts, recorder,
+        )  # fmt: skip
 
 
 @inlined_kernel
-def record_order(
-    account: int,
-    bar: int,
-    n: int,
-    wanted: int,
-    limit: float,
-    cause: int,
-    reason: int,
-    counts: IntArray,
-    recorder: Recorder,
-) -> int:
-    """Write an order down; return its place, or -1 where orders are not recorded."""
-    place: int = recorder.order_start[account] + counts[ORDERS]
-    counts[ORDERS] += 1
-    if place >= recorder.order_start[account + 1]:
-        return -1
-    recorder.orders[place, 0] = bar
-    recorder.orders[place, 1] = n
-    recorder.orders[place, 2] = wanted
-    recorder.orders[place, 3] = int(np.floor(limit * PRICE_UNITS + 0.5))
-    recorder.orders[place, 4] = cause
-    recorder.orders[place, 5] = reason
-    recorder.orders[place, 6] = 0
-    recorder.orders[place, 7] = NO_REASON
-    return place
+def stand_again(n: int, cause: int, books: Books) -> None:
+    """Let a target be decided again on the next bar."""
+    if books.lots[AGAIN, n] == 0:
+        books.counts[BUSY] += 1
+    books.lots[AGAIN, n] = cause

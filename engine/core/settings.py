@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-MARKET = 0
-MARKETABLE_LIMIT = 1
+from engine.domain.orders import OrderKind
+
+MARKET = int(OrderKind.MARKET)
+MARKETABLE_LIMIT = int(OrderKind.MARKETABLE_LIMIT)
 
 
 class Costs(NamedTuple):
@@ -16,6 +18,8 @@ class Costs(NamedTuple):
     impact_coefficient
         A fill of share s of the bar's volume moves the price by `impact_coefficient * sqrt(s)` basis points
         (square-root impact, Almgren et al. 2005, Direct estimation of equity market impact, eq. 13).
+    borrow_bps, interest_bps
+        A bar, of the value of what is sold short and of the cash that is borrowed.
     """
 
     taker_fee_bps: float = 10.0
@@ -23,9 +27,11 @@ class Costs(NamedTuple):
     half_spread_bps: float = 0.0
     slippage_bps: float = 5.0
     impact_coefficient: float = 0.0
+    borrow_bps: float = 0.0
+    interest_bps: float = 0.0
 
 
-FRICTIONLESS = Costs(0.0, 0.0, 0.0, 0.0, 0.0)
+FRICTIONLESS = Costs(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Rules(NamedTuple):
@@ -45,6 +51,8 @@ class Rules(NamedTuple):
         In units, in quote currency a unit, in quote currency an order.
     stale_bars
         A held instrument that has not traded for this many bars is booked out.
+    latency_bars
+        Bars that an order is under way: 0, it can fill on the bar after the one it was decided on.
     """
 
     order_kind: int = MARKETABLE_LIMIT
@@ -55,6 +63,7 @@ class Rules(NamedTuple):
     tick_size: float = 1e-6
     minimum_notional: float = 0.0
     stale_bars: int = 5
+    latency_bars: int = 0
 
 
 class Limits(NamedTuple):
@@ -63,6 +72,15 @@ class Limits(NamedTuple):
     A drawdown from the peak of at least `tier_k_drawdown` scales targets by `tier_k_scale`. At
     `halt_drawdown` the account goes flat for `halt_bars`, then its peak is reset and its scale is at most
     `recovery_scale` for `recovery_bars`.
+
+    Attributes
+    ----------
+    net
+        Cap on longs less shorts, either way.
+    short
+        Cap on the sum of shorts; 0 forbids them.
+    leverage
+        Cash may be borrowed up to `leverage - 1` times equity; 1 forbids it.
     """
 
     gross: float = 1.0
@@ -76,6 +94,9 @@ class Limits(NamedTuple):
     halt_bars: int = 20
     recovery_bars: int = 60
     recovery_scale: float = 0.50
+    net: float = np.inf
+    short: float = 0.0
+    leverage: float = 1.0
 
 
 class Terms(NamedTuple):

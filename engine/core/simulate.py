@@ -5,14 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.compiled import kernel
-from engine.core.account import FILLS, ORDERS, Accounts
+from engine.core.account import ACCRUALS, CLOSES, FILLS, ORDERS, Accounts
 from engine.core.market import Market
-from engine.core.records import FILL_FIELDS, ORDER_FIELDS, Recorder
+from engine.core.records import (
+    ACCRUAL_FIELDS,
+    CLOSE_FIELDS,
+    DECISION_CAUSE,
+    DECISION_REASON,
+    DECISION_ROWS,
+    DECISION_TARGET,
+    FILL_FIELDS,
+    NO_TARGET,
+    ORDER_FIELDS,
+    Recorder,
+)
 from engine.core.settings import Terms
 from engine.core.step import advance
 from engine.core.targets import FULL, SCALED, Plans
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.portfolio import Invest, Plan
+from engine.domain.reasons import Reason
 
 INVEST_CODES = {Invest.SCALED: SCALED, Invest.FULL: FULL}
 
@@ -61,21 +73,43 @@ def new_recorder(
     counted
         Accounts after an equal run without records: they say how many fills and orders will come.
     """
-    fills = np.zeros(accounts, dtype=np.int64) if counted is None else counted.counts[:, FILLS]
-    orders = np.zeros(accounts, dtype=np.int64) if counted is None else counted.counts[:, ORDERS]
+
+    def many(count: int) -> IntArray:
+        return np.zeros(accounts, dtype=np.int64) if counted is None else counted.counts[:, count]
+
+    def starts(counts: IntArray) -> IntArray:
+        return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+
+    fills, orders, closes, accruals = many(FILLS), many(ORDERS), many(CLOSES), many(ACCRUALS)
     shape = (accounts, rows) if curves else (0, 0)
     deep = (accounts, rows, instruments) if curves else (0, 0, 0)
+    decisions = (accounts, rows, DECISION_ROWS, instruments) if counted is not None else (0, 0, 0, 0)
     return Recorder(
         fills=np.zeros((int(fills.sum()), len(FILL_FIELDS)), dtype=np.int64),
         orders=np.zeros((int(orders.sum()), len(ORDER_FIELDS)), dtype=np.int64),
-        fill_start=np.concatenate(([0], np.cumsum(fills))).astype(np.int64),
-        order_start=np.concatenate(([0], np.cumsum(orders))).astype(np.int64),
+        closes=np.zeros((int(closes.sum()), len(CLOSE_FIELDS)), dtype=np.int64),
+        accruals=np.zeros((int(accruals.sum()), len(ACCRUAL_FIELDS)), dtype=np.int64),
+        fill_start=starts(fills),
+        order_start=starts(orders),
+        close_start=starts(closes),
+        accrual_start=starts(accruals),
         equity=np.zeros(shape),
+        cash=np.zeros(shape),
         gross=np.zeros(shape),
         turnover=np.zeros(shape),
         decided=np.full(deep, np.nan),
+        decisions=blank_decisions(decisions),
         first_row=first_row,
     )
+
+
+def blank_decisions(shape: tuple[int, ...]) -> IntArray:
+    """Return decisions of a bar that decided nothing, shape (..., 3, N)."""
+    decisions = np.zeros(shape, dtype=np.int64)
+    decisions[..., DECISION_TARGET : DECISION_TARGET + 1, :] = NO_TARGET
+    decisions[..., DECISION_REASON : DECISION_REASON + 1, :] = Reason.NOT_DECIDED
+    decisions[..., DECISION_CAUSE : DECISION_CAUSE + 1, :] = 0
+    return decisions
 
 
 @kernel
@@ -87,6 +121,7 @@ def simulate(
     signals: FloatArray,
     has_signals: bool,
     signal_of: IntArray,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
@@ -101,6 +136,8 @@ def simulate(
         Shape (S, stop - row, N), or (1, 1, N) where `has_signals` is false: the signals that hold throughout.
     signal_of
         Shape (P,): which of the S signals an account follows.
+    styles
+        As `advance` takes them, the same for all accounts.
     """
     for account in range(first, last):
         advance(
@@ -110,6 +147,7 @@ def simulate(
             row,
             signals[signal_of[account]],
             has_signals,
+            styles,
             market,
             plans,
             terms,
@@ -123,6 +161,7 @@ def step(
     account: int,
     bar: int,
     signals: FloatArray,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
@@ -137,7 +176,7 @@ def step(
         Its number, counted from the origin.
     signals
         Shape (1, N).
-    market
+    styles, market
         Of that bar alone.
     """
-    advance(account, 0, 1, bar, signals, True, market, plans, terms, accounts, recorder)
+    advance(account, 0, 1, bar, signals, True, styles, market, plans, terms, accounts, recorder)

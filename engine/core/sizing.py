@@ -7,16 +7,26 @@ from engine.compiled import inlined_kernel
 
 @inlined_kernel
 def lots_for_weight(weight: float, equity: float, cash_buffer: float, price: float, lot_size: float) -> int:
-    """Return the lots that bring an instrument to a weight, rounded down.
+    """Return the signed lots that bring an instrument to a weight, rounded towards zero.
 
     Parameters
     ----------
     weight
-        Share of equity, at least 0.
+        Share of equity, below 0 for a short.
     cash_buffer
         Share of equity that stays uninvested.
     """
+    if weight < 0.0:
+        return -int(math.floor(-weight * (equity * (1.0 - cash_buffer)) / (price * lot_size)))
     return int(math.floor(weight * (equity * (1.0 - cash_buffer)) / (price * lot_size)))
+
+
+@inlined_kernel
+def rest_price(price: float, side: int, tick_size: float) -> float:
+    """Return the price of a resting limit on the tick: a buy rounded down, a sell up."""
+    if side > 0:
+        return math.floor(price / tick_size) * tick_size
+    return math.ceil(price / tick_size) * tick_size
 
 
 @inlined_kernel

@@ -25,14 +25,16 @@ from engine.core.account import (
     Accounts,
     Books,
 )
+from engine.core.accruals import accrue, accrues
 from engine.core.decide import decide
 from engine.core.fills import book_exits, fill_orders
 from engine.core.limits import next_tier_line
 from engine.core.market import DAY_END, EXIT, Market
-from engine.core.marks import book_day, book_equity, equities_ahead, equity_of, record_bar
+from engine.core.marks import book_day, book_equity, equities_ahead, equity_of, gross_of, record_bar
 from engine.core.records import Recorder
 from engine.core.settings import Limits, Terms
 from engine.core.targets import Plans
+from engine.core.working import work_orders
 from engine.domain.panel import FloatArray
 
 
@@ -42,21 +44,28 @@ def full_bar(
     row: int,
     bar: int,
     signal_row: FloatArray,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
     books: Books,
     recorder: Recorder,
 ) -> None:
-    """Walk one bar in full: fill and book, book out, mark, decide (DESIGN 5)."""
+    """Walk one bar in full: fill and book, book out, accrue, mark, decide (DESIGN 5)."""
     traded = 0.0
     net = 0.0
     if books.counts[BUSY] > 0:
         traded, net = fill_orders(account, row, bar, market, terms, books, recorder)
+        if styles.shape[0] > 0:
+            worked, signed = work_orders(account, row, bar, market, terms, books, recorder)
+            traded += worked
+            net += signed
     if market.flags[row] & EXIT:
         left = book_exits(account, row, bar, market, books, recorder)
         traded += left
         net -= left
+    if accrues(market, terms):
+        accrue(account, row, bar, market, terms, books, recorder)
     equity = equity_of(market.mark[row], books)
     books.values[EQUITY] = equity
     turnover = 0.0
@@ -66,8 +75,9 @@ def full_bar(
     book_equity(equity, books)
     if market.flags[row] & DAY_END:
         book_day(equity, books)
-    record_bar(account, bar, equity, turnover, books, recorder)
-    decide(account, row, bar, signal_row, market, plans, terms, books, recorder)
+    gross = gross_of(equity, market.mark[row], terms.limits.short > 0.0, books)
+    record_bar(account, bar, equity, gross, turnover, books, recorder)
+    decide(account, row, bar, signal_row, styles, market, plans, terms, books, recorder)
 
 
 @inlined_kernel
@@ -187,7 +197,8 @@ def skip_quiet(
         if flags[row] & DAY_END:
             book_day(now, books)
         if curves:
-            record_bar(account, bar + (row - first), now, 0.0, books, recorder)
+            gross = gross_of(now, market.mark[row], limits.short > 0.0, books)
+            record_bar(account, bar + (row - first), now, gross, 0.0, books, recorder)
         row += 1
     if row > first:
         values[EQUITY] = equity_of(market.mark[row - 1], books)
@@ -202,6 +213,7 @@ def advance(
     bar: int,
     signals: FloatArray,
     has_signals: bool,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
@@ -219,6 +231,9 @@ def advance(
     signals
         Shape (stop - row, N), in [-1, 1]; NaN: the signal before stands. Where `has_signals` is false, shape
         (1, N) with the signals that hold throughout.
+    styles
+        Shape (STYLE_ROWS, rows of `market`, N): see `engine.core.styles`; shape (0, 1, N) where the strategy
+        leaves its orders to the rules.
     """
     books = Books(
         values=accounts.values[account],
@@ -227,7 +242,8 @@ def advance(
         lots=accounts.lots[account],
     )
     first = row
-    always_full = plans.drift_band[account] < np.inf
+    ruinable = terms.limits.short > 0.0 or terms.limits.leverage > 1.0
+    always_full = plans.drift_band[account] < np.inf or ruinable or accrues(market, terms)
     while row < stop:
         offset = row - first
         if not always_full and books.counts[BUSY] == 0 and books.counts[HALT_UNTIL] == 0:
@@ -248,5 +264,5 @@ def advance(
                 break
             offset = row - first
         signal_row = signals[offset if has_signals else 0]
-        full_bar(account, row, bar + offset, signal_row, market, plans, terms, books, recorder)
+        full_bar(account, row, bar + offset, signal_row, styles, market, plans, terms, books, recorder)
         row += 1

@@ -15,6 +15,7 @@ from engine.core.account import (
     SAVED,
     SCALE,
     SIGNAL,
+    STOPPED,
     TARGET,
     UNITS,
     Books,
@@ -65,12 +66,15 @@ def take_plan(account: int, bar: int, plans: Plans, books: Books) -> bool:
 
 @inlined_kernel
 def compose_targets(invest: int, books: Books) -> None:
-    """Write base weight x signal to row `TARGET`; `FULL` renormalises to the gross of the base weights."""
+    """Write base weight x signal to row `TARGET`; `FULL` renormalises to the gross of the base weights.
+
+    An instrument that was stopped out has a target of 0 until its signal changes.
+    """
     holdings = books.holdings
     gross = 0.0
     signalled = 0.0
     for n in range(holdings.shape[1]):
-        target = holdings[BASE, n] * holdings[SIGNAL, n]
+        target = holdings[BASE, n] * holdings[SIGNAL, n] if books.lots[STOPPED, n] == 0 else 0.0
         holdings[TARGET, n] = target
         gross += holdings[BASE, n]
         signalled += abs(target)
@@ -111,12 +115,16 @@ def mark_decided_by_signals(signal_row: FloatArray, invest: int, books: Books) -
     changed = False
     divisor_moved = False
     for n in range(signal_row.shape[0]):
+        if books.lots[STOPPED, n] == 2:
+            books.lots[STOPPED, n] = 1
+            divisor_moved = divisor_moved or books.holdings[BASE, n] != 0.0
         signal = signal_row[n]
         if np.isnan(signal):
             continue
         signal = min(1.0, max(-1.0, signal))
         if signal != books.holdings[SIGNAL, n]:
             books.holdings[SIGNAL, n] = signal
+            books.lots[STOPPED, n] = 0
             books.lots[DECIDED, n] = SIGNAL_CAUSE
             changed = True
             divisor_moved = divisor_moved or books.holdings[BASE, n] != 0.0
@@ -124,6 +132,7 @@ def mark_decided_by_signals(signal_row: FloatArray, invest: int, books: Books) -
         for n in range(signal_row.shape[0]):
             if books.lots[DECIDED, n] == 0:
                 books.lots[DECIDED, n] = SIGNAL_CAUSE
+        changed = True
     return changed
 
 

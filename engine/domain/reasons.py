@@ -12,6 +12,9 @@ class Cause(IntEnum):
     TIER = 3
     HALT = 4
     DELISTED = 5
+    STOP = 6
+    TRAIL = 7
+    TAKE_PROFIT = 8
 
 
 class Reason(IntEnum):
@@ -32,6 +35,19 @@ class Reason(IntEnum):
     DELISTED_EXIT = 12
     NO_RANGE_DATA = 13
     NO_VOLUME = 14
+    EXPIRED = 15
+    REPLACED = 16
+    FILL_OR_KILL = 17
+    NO_PRICE = 18
+    AT_TARGET = 19
+    NOT_DECIDED = 20
+    CUT_SHORT = 21
+    CUT_NET = 22
+    RUINED = 23
+    IN_FLIGHT = 24
+    ONE_CANCELS_OTHER = 25
+    POSITION_CLOSED = 26
+    AMBIGUOUS_BAR = 27
 
 
 SENTENCES: dict[Reason, str] = {
@@ -50,4 +66,17 @@ SENTENCES: dict[Reason, str] = {
     Reason.DELISTED_EXIT: "booked out: the instrument stopped trading",
     Reason.NO_RANGE_DATA: "refused: the data has closes only, this order kind needs highs and lows",
     Reason.NO_VOLUME: "not filled: the bar has no volume",
+    Reason.EXPIRED: "expired: not filled in the time that it had",
+    Reason.REPLACED: "cancelled: a later decision took its place",
+    Reason.FILL_OR_KILL: "cancelled: could not be filled at once and in full",
+    Reason.NO_PRICE: "no order: a price that it needs is not known",
+    Reason.AT_TARGET: "no order: the position is at its target",
+    Reason.NOT_DECIDED: "no order: nothing changed",
+    Reason.CUT_SHORT: "reduced: short positions would exceed their limit",
+    Reason.CUT_NET: "reduced: longs less shorts would exceed the net limit",
+    Reason.RUINED: "closed: the account has no equity left",
+    Reason.IN_FLIGHT: "no order: the one before has not arrived yet",
+    Reason.ONE_CANCELS_OTHER: "cancelled: the other order of the bracket was filled",
+    Reason.POSITION_CLOSED: "cancelled: the position that it belongs to is closed",
+    Reason.AMBIGUOUS_BAR: "order of prices inside the bar unknown: the worse one was taken",
 }

@@ -12,6 +12,7 @@ from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.portfolio import Invest
 from engine.features.expression import Expression
+from engine.features.orders import Orders
 
 Number = int | float
 
@@ -63,6 +64,16 @@ class Strategy:
         """Return the signal: from -1 to 1 per instrument and bar, 0 is cash, NaN keeps the signal before."""
         raise NotImplementedError(f"{type(self).__name__} must define signal()")
 
+    def orders(self) -> Orders | None:
+        """Return how entries are sent and positions protected; None leaves it to the rules of the run."""
+        return None
+
+    @property
+    def order_roots(self) -> tuple[Expression, ...]:
+        """The expressions of `orders`, none where it leaves them to the rules."""
+        style = self.orders()
+        return () if style is None else style.roots
+
     @classmethod
     def strategy_name(cls) -> str:
         """Return the name of a strategy: its class in small letters, which is also the name of its file."""
@@ -80,13 +91,14 @@ class Strategy:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of name, parameters, way of investing and graph."""
+        """SHA-256 of name, parameters, way of investing, graph and orders."""
         return content_hash(
             {
                 "name": self.name,
                 "parameters": self.parameters,
                 "invest": self.invest,
                 "signal": self.signal().hash,
+                "orders": [root.hash for root in self.order_roots],
             }
         )
 

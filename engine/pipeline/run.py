@@ -30,6 +30,7 @@ from engine.core.simulate import new_recorder, pack_plans
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Invest, Plan
+from engine.domain.reasons import Reason
 from engine.features.expression import Expression
 from engine.pipeline.walk import deal, walk_chunks
 
@@ -50,11 +51,14 @@ class Column:
     ----------
     root
         The signal; None is 1 on every bar.
+    order_roots
+        How its orders are shaped (`engine.features.orders.Orders.roots`); empty: as the rules say.
     """
 
     plan: Plan
     root: Expression | None = None
     invest: Invest = Invest.SCALED
+    order_roots: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +92,13 @@ class Settings:
                 raise InvalidValueError(f"{name} must be above 0, was {size}")
         if not 0 <= self.rules.cash_buffer < 1:
             raise InvalidValueError(f"cash_buffer must be from 0 to below 1, was {self.rules.cash_buffer}")
+        if self.rules.latency_bars < 0:
+            raise InvalidValueError(f"latency_bars must be at least 0, was {self.rules.latency_bars}")
+        if not self.limits.leverage >= 1 or not self.limits.short >= 0 or not self.limits.net > 0:
+            raise InvalidValueError(
+                "leverage must be at least 1, short at least 0, net above 0; were "
+                f"{self.limits.leverage}, {self.limits.short}, {self.limits.net}"
+            )
         for name, cost in self.costs._asdict().items():
             if not cost >= 0:
                 raise InvalidValueError(f"{name} must be at least 0, was {cost}")
@@ -107,10 +118,12 @@ class Outcome:
         Shape (P,). Trades: round trips opened and closed by a signal or a re-base.
     reason_counts
         Shape (P, number of reasons).
-    equity, gross, row_turnover, decided
+    equity, cash, gross, row_turnover, decided
         With `CURVES`: shapes (P, rows), and (P, rows, N) for the weights decided after limits (NaN: none).
-    fill_records, order_records
+    fill_records, order_records, close_records, accrual_records
         With `RECORDS`: one array an account, columns as `engine.core.records` names them.
+    decisions
+        With `RECORDS`: shape (P, rows, 3, N), see `engine.core.records.Recorder`.
     """
 
     rows: tuple[int, int]
@@ -127,11 +140,15 @@ class Outcome:
     exits: IntArray
     reason_counts: IntArray
     equity: FloatArray
+    cash: FloatArray
     gross: FloatArray
     row_turnover: FloatArray
     decided: FloatArray
+    decisions: IntArray
     fill_records: tuple[IntArray, ...]
     order_records: tuple[IntArray, ...]
+    close_records: tuple[IntArray, ...]
+    accrual_records: tuple[IntArray, ...]
 
 
 def run_all(
@@ -173,13 +190,13 @@ def run_all(
             raise InvalidValueError(
                 f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {start}"
             )
-    order = sorted(range(len(columns)), key=lambda p: _root_hash(columns[p]))
+        refuse_without_range(column.order_roots, has_range=panel.has_range)
+    order = sorted(range(len(columns)), key=lambda p: _place_key(columns[p]))
     ordered = [columns[p] for p in order]
     plans = pack_plans([c.plan for c in ordered], [c.invest for c in ordered])
     market = market_of(panel, settings.rules)
-    chunks = deal(panel, [c.root for c in ordered], threads)
-    # Whole numbers would compile everything once more.
-    terms = Terms(costs=Costs(*map(float, settings.costs)), rules=settings.rules, limits=settings.limits)
+    chunks = deal(panel, [c.root for c in ordered], [c.order_roots for c in ordered], threads)
+    terms = terms_of(settings)
 
     def run(recorder: Recorder) -> Accounts:
         accounts = new_accounts(len(ordered), instruments, settings.cash)
@@ -205,9 +222,30 @@ def run_all(
     return _outcome(panel, settings.cash, (start, stop), accounts, recorder, np.argsort(order), detail)
 
 
-def _root_hash(column: Column) -> str:
+def terms_of(settings: Settings) -> Terms:
+    """Return what the core is told. Whole numbers in place of others would compile everything once more."""
+    return Terms(costs=Costs(*map(float, settings.costs)), rules=settings.rules, limits=settings.limits)
+
+
+def refuse_without_range(order_roots: Sequence[Expression], *, has_range: bool) -> None:
+    """Refuse orders that look inside a bar where the data has closes only.
+
+    Raises
+    ------
+    InvalidValueError
+        Naming the reason `NO_RANGE_DATA`.
+    """
+    if order_roots and not has_range:
+        raise InvalidValueError(
+            f"{Reason.NO_RANGE_DATA.name}: limits, stops and targets need opens, highs and lows; the data "
+            "has closes only: use a data set with ranges or a strategy without orders()"
+        )
+
+
+def _place_key(column: Column) -> tuple[tuple[str, ...], str]:
     """Return the key that puts columns of one signal together, so that a block evaluates it once."""
-    return "" if column.root is None else column.root.hash
+    style = tuple(root.hash for root in column.order_roots)
+    return style, "" if column.root is None else column.root.hash
 
 
 def _sharpe(accounts: Accounts, days_per_year: int) -> FloatArray:
@@ -252,9 +290,13 @@ def _outcome(
         exits=counts[:, EXITS],
         reason_counts=counts[:, REASONS:],
         equity=recorder.equity[place] if kept else recorder.equity,
+        cash=recorder.cash[place] if kept else recorder.cash,
         gross=recorder.gross[place] if kept else recorder.gross,
         row_turnover=recorder.turnover[place] if kept else recorder.turnover,
         decided=recorder.decided[place] if kept else recorder.decided,
+        decisions=recorder.decisions[place] if detail is Detail.RECORDS else recorder.decisions,
         fill_records=split(recorder.fills, recorder.fill_start),
         order_records=split(recorder.orders, recorder.order_start),
+        close_records=split(recorder.closes, recorder.close_start),
+        accrual_records=split(recorder.accruals, recorder.accrual_start),
     )

@@ -15,7 +15,7 @@ from engine.core.settings import Terms
 from engine.core.step import advance
 from engine.core.targets import Plans
 from engine.domain.panel import FloatArray, IntArray, Panel
-from engine.features.evaluate import bind
+from engine.features.evaluate import bind, evaluate
 from engine.features.expression import Expression
 from engine.features.program import Bound, Program, run_nodes
 
@@ -34,6 +34,7 @@ def walk(
     scratch: FloatArray,
     root_of: IntArray,
     ones: FloatArray,
+    styles: FloatArray,
     market: Market,
     plans: Plans,
     terms: Terms,
@@ -53,6 +54,8 @@ def walk(
         of a root stand together.
     ones
         Shape (1, N), for accounts without a root.
+    styles
+        As `engine.core.step.advance` takes them, the same for accounts `first` to `last`.
     """
     for row in range(0, stop, block):
         rows = min(block, stop - row)
@@ -84,6 +87,7 @@ def walk(
                     begin,
                     signals,
                     root >= 0,
+                    styles,
                     market,
                     plans,
                     terms,
@@ -100,11 +104,24 @@ class Chunk:
     last: int
     bound: Bound
     root_of: IntArray
+    styles: FloatArray
 
 
-def deal(panel: Panel, roots: Sequence[Expression | None], threads: int) -> list[Chunk]:
-    """Deal accounts, ordered by their root, to threads."""
-    edges = np.linspace(0, len(roots), min(threads, len(roots)) + 1).astype(int)
+def deal(
+    panel: Panel,
+    roots: Sequence[Expression | None],
+    order_roots: Sequence[tuple[Expression, ...]],
+    threads: int,
+) -> list[Chunk]:
+    """Deal accounts, ordered by their orders and then their root, to threads.
+
+    Accounts whose strategies shape their orders alike stand together: their styles are computed once, for the
+    whole panel.
+    """
+    plain = np.zeros((0, 1, len(panel.instruments)))
+    keys = [tuple(root.hash for root in style) for style in order_roots]
+    even = {int(edge) for edge in np.linspace(0, len(roots), min(threads, len(roots)) + 1)}
+    edges = sorted(even | {place for place in range(1, len(roots)) if keys[place] != keys[place - 1]})
     chunks = []
     for first, last in pairwise(edges):
         places: dict[str, int] = {}
@@ -117,7 +134,15 @@ def deal(panel: Panel, roots: Sequence[Expression | None], threads: int) -> list
                     places[root.hash] = len(distinct)
                     distinct.append(root)
                 root_of[account - first] = places[root.hash]
-        chunks.append(Chunk(first=int(first), last=int(last), bound=bind(distinct, panel), root_of=root_of))
+        chunks.append(
+            Chunk(
+                first=first,
+                last=last,
+                bound=bind(distinct, panel),
+                root_of=root_of,
+                styles=evaluate(order_roots[first], panel) if order_roots[first] else plain,
+            )
+        )
     return chunks
 
 
@@ -152,6 +177,7 @@ def walk_chunks(
             flat.reshape(compiled.slots, block, instruments),
             chunk.root_of,
             np.ones((1, instruments)),
+            chunk.styles,
             market,
             plans,
             terms,

@@ -21,6 +21,7 @@ from tests.builders import random_panel
 
 COSTS = Costs(taker_fee_bps=10.0, slippage_bps=5.0, half_spread_bps=1.0, impact_coefficient=30.0)
 RULES = Rules(participation=0.1, order_bound_bps=300.0, minimum_notional=5.0, lot_size=0.01)
+PLAIN = np.zeros((0, 1, 1))
 TERMS = Terms(COSTS, RULES, Limits(halt_bars=5, recovery_bars=15))
 
 
@@ -130,7 +131,7 @@ def test_a_walk_equals_its_single_steps(
     for row in range(rows):
         step_market = one_row(panel, market, row, last, stale)
         # A step counts its bar from the origin, so the recorder's rows agree with the whole walk.
-        step(0, row, signals[row : row + 1], step_market, plans, TERMS, accounts, recorder)
+        step(0, row, signals[row : row + 1], PLAIN, step_market, plans, TERMS, accounts, recorder)
 
     assert whole[0].counts[0].sum() > 0
     assert_same(whole, (accounts, recorder))
@@ -166,7 +167,7 @@ def test_bars_that_are_skipped_are_bars_on_which_nothing_happens(
     recorder = new_recorder(1, rows, instruments, 0, curves=True, counted=whole[0])
     books = Books(accounts.values[0], accounts.counts[0], accounts.holdings[0], accounts.lots[0])
     for row in range(rows):
-        full_bar(0, row, row, signals[row], market, plans, TERMS, books, recorder)
+        full_bar(0, row, row, signals[row], PLAIN, market, plans, TERMS, books, recorder)
 
     for scratch in (whole[0], accounts):
         scratch.holdings[:, TARGET] = 0.0

@@ -87,7 +87,7 @@ def test_fusing_evaluation_and_walk_changes_no_bit() -> None:
     recorder = new_recorder(1, len(PANEL), 4, 0, curves=True)
     simulate(
         0, 1, 0, len(PANEL), evaluate([column.root], PANEL), True, np.zeros(1, dtype=np.int64),
-        market_of(PANEL, Rules()), pack_plans([column.plan], [column.invest]),
+        np.zeros((0, 1, 4)), market_of(PANEL, Rules()), pack_plans([column.plan], [column.invest]),
         Terms(Costs(), Rules(), Limits()),
         accounts, recorder,
     )  # fmt: skip

@@ -5,6 +5,7 @@ import pytest
 
 from engine.core.account import CASH, EXITS, FEES, REASONS, TRADES
 from engine.core.settings import FRICTIONLESS, MARKET, Costs
+from engine.domain.orders import Liquidity
 from engine.domain.panel import Instrument
 from engine.domain.reasons import Cause, Reason
 from tests.builders import NAN, panel_of
@@ -19,7 +20,7 @@ def test_a_decision_is_filled_at_the_next_open() -> None:
     # 1000 / 10 = 100 lots decided at the close of bar 0; cash buys 95 of them at 10.5.
     assert played.fills() == [
         {"row": 1, "instrument": 0, "lots": 95, "price_e8": 1_050_000_000, "fee_e8": 0, "cause": Cause.REBASE,
-         "reason": Reason.CUT_CASH}
+         "reason": Reason.CUT_CASH, "order": 0, "liquidity": Liquidity.TAKER}
     ]  # fmt: skip
     assert played.equity.tolist() == [1000.0, 1000 - 95 * 10.5 + 95 * 11, 1000 - 95 * 10.5 + 95 * 12]
 
