@@ -20,6 +20,7 @@ COMMANDS = {
     "backtest": ("engine.cli.backtest", "Run one strategy on one data set"),
     "tournament": ("engine.cli.tournament", "Play every strategy walk-forward and judge it"),
     "scoreboard": ("engine.cli.scoreboard", "Show the verdicts of a tournament and the reasons"),
+    "journal": ("engine.cli.journal", "Find, verify and read the journals"),
 }
 
 INTERRUPTED = 130

@@ -43,7 +43,7 @@ class Anchor:
 
     @property
     def slot(self) -> int:
-        """Which of the two slots this generation stands in."""
+        """Which of the two slots it stands in."""
         return self.generation % SLOTS
 
     def pack(self) -> bytes:

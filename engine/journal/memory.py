@@ -1,4 +1,4 @@
-"""A disk in memory that can fail in every way that a disk does: the same journal runs on it, without waiting."""
+"""A disk in memory that fails in every way that a disk does: the same journal runs on it, without waiting."""
 
 import errno
 import os
@@ -21,7 +21,9 @@ class Survival(Enum):
 
 
 class MemoryStorage:
-    """Two files, each as processes see it and as it stands on the disk.
+    """Two files, each as processes see it (`seen`) and as it stands on the disk (`safe`).
+
+    `unsafe` has the sectors that were written and not flushed.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class MemoryStorage:
         self.operations = 0
         self.closed = False
         self._ballast = 0
-        self._unsafe: dict[File, set[int]] = {File.LOG: set(), File.ANCHOR: set()}
+        self.unsafe: dict[File, set[int]] = {File.LOG: set(), File.ANCHOR: set()}
 
     def read(self, file: File) -> bytes | None:
         """Return the whole file as processes see it; None where it is missing."""
@@ -67,12 +69,12 @@ class MemoryStorage:
         content.extend(bytes(max(0, offset - len(content))))
         content[offset : offset + len(data)] = data
         last = (offset + len(data) - 1) // SECTOR_BYTES
-        self._unsafe[file].update(range(offset // SECTOR_BYTES, last + 1))
+        self.unsafe[file].update(range(offset // SECTOR_BYTES, last + 1))
         return len(data)
 
     def sync(self, file: File) -> None:
         """Make safe what was written. After an error it never is: the kernel holds it for written."""
-        unsafe, self._unsafe[file] = self._unsafe[file], set()
+        unsafe, self.unsafe[file] = self.unsafe[file], set()
         self._operate()
         for sector in unsafe:
             _copy(self.seen[file], self.safe[file], sector)
@@ -82,7 +84,7 @@ class MemoryStorage:
         self._operate()
         self.seen[File.ANCHOR] = bytearray(data)
         self.safe[File.ANCHOR] = bytearray(data)
-        self._unsafe[File.ANCHOR] = set()
+        self.unsafe[File.ANCHOR] = set()
 
     def truncate_log(self, size: int) -> None:
         """Cut the log off, safe at once."""
@@ -123,17 +125,13 @@ class MemoryStorage:
         """Let go. What was written stays as it is."""
         self.closed = True
 
-    def unsafe_sectors(self, file: File) -> tuple[int, ...]:
-        """Return the sectors that were written and not flushed."""
-        return tuple(sorted(self._unsafe[file]))
-
     def after_kill(self) -> Self:
         """Return the disk as the next process finds it: what was written is there, flushed or not."""
         after = type(self)()
         after.seen = {file: bytearray(content) for file, content in self.seen.items()}
         after.safe = {file: bytearray(content) for file, content in self.safe.items()}
         after.kept = dict(self.kept)
-        after._unsafe = {file: set(sectors) for file, sectors in self._unsafe.items()}
+        after.unsafe = {file: set(sectors) for file, sectors in self.unsafe.items()}
         return after
 
     def after_power_cut(self, survival: Callable[[File, int], Survival]) -> Self:
@@ -148,7 +146,7 @@ class MemoryStorage:
         after.kept = dict(self.kept)
         for file, safe in self.safe.items():
             content = bytearray(safe)
-            for sector in self.unsafe_sectors(file):
+            for sector in sorted(self.unsafe[file]):
                 match survival(file, sector):
                     case Survival.OLD:
                         continue
