@@ -1,6 +1,6 @@
 """Kernels of operators that look at one value a time: arithmetic, comparisons, logic, choice.
 
-All take flat blocks: Shape (rows * N,), row-major. A NaN input gives a NaN output.
+All take flat blocks: Shape (rows * N,), row-major. A NaN input gives a NaN output; KNOWN alone answers it.
 """
 
 import math
@@ -27,7 +27,7 @@ def copy(x: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
-def unary(op: int, x: FloatArray, out: FloatArray) -> None:
+def unary(op: int, x: FloatArray, out: FloatArray) -> None:  # noqa: C901  # a loop an operator
     """Apply a function of one value. The logarithm of a number that is not positive is NaN."""
     size = out.shape[0]
     if op == Op.NEGATE:
@@ -52,6 +52,12 @@ def unary(op: int, x: FloatArray, out: FloatArray) -> None:
     elif op == Op.NOT:
         for k in range(size):
             out[k] = (1.0 if x[k] == 0.0 else 0.0) if x[k] == x[k] else np.nan
+    elif op == Op.FLOOR:
+        for k in range(size):
+            out[k] = np.floor(x[k])
+    elif op == Op.KNOWN:
+        for k in range(size):
+            out[k] = 1.0 if x[k] == x[k] else 0.0
 
 
 @kernel

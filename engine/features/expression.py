@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
+from engine.domain.time import Timeframe
 from engine.features.opcodes import Op
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _INFIX = {
     Op.AND: "&",
     Op.OR: "|",
 }
+_TIMEFRAMES = tuple(Timeframe)
 _RECURSIVE_SPANS = 24
 """A recursive operator needs 24 spans of history: what came before then weighs less than 1e-20."""
 
@@ -62,8 +64,9 @@ class Expression:
     ----------
     inputs, parameters
         Of the outermost operator.
-    warmup
-        Number of earlier bars that a value depends on: a window of 20 bars has 19.
+    warmups
+        What `warmup` says, once; or, where a slower timeframe is used, once for each length of bar in the
+        order of `Timeframe`.
     function
         The Python function of a `window_function`, else None. Its identity stands in `parameters`.
     """
@@ -71,7 +74,7 @@ class Expression:
     op: Op
     inputs: tuple["Expression", ...]
     parameters: tuple[Parameter, ...]
-    warmup: int
+    warmups: tuple[int, ...]
     function: WindowFunction | None = None
 
     # numpy would otherwise take `array * expression` apart, element by element.
@@ -81,6 +84,26 @@ class Expression:
     def name(self) -> str:
         """Name of the outermost operator."""
         return self.op.name.lower()
+
+    @property
+    def warmup(self) -> int:
+        """Number of earlier bars that a value depends on: a window of 20 bars has 19.
+
+        Raises
+        ------
+        InvalidValueError
+            If the graph resamples: a day is 24 bars of an hour and 96 of a quarter. Ask `warmup_on` then.
+        """
+        if len(self.warmups) > 1:
+            raise InvalidValueError(
+                "the warm-up of an expression that uses resample depends on the length of bars: "
+                "ask warmup_on(panel.timeframe) instead of warmup"
+            )
+        return self.warmups[0]
+
+    def warmup_on(self, timeframe: Timeframe) -> int:
+        """Return the number of earlier bars of this length that a value depends on."""
+        return self.warmups[_TIMEFRAMES.index(timeframe) if len(self.warmups) > 1 else 0]
 
     @cached_property
     def hash(self) -> str:
@@ -231,8 +254,7 @@ def node(
     with _lock:
         known = _known.get(key)
         if known is None:
-            behind = max([child.warmup for child in inputs], default=0)
-            known = Expression(op, inputs, parameters, behind + _own_warmup(op, parameters), function)
+            known = Expression(op, inputs, parameters, _warmups(op, inputs, parameters), function)
             _known[key] = known
     return known
 
@@ -247,13 +269,29 @@ def _again(
     return operand(parameters[0]) if op is Op.CONSTANT else node(op, inputs, parameters, function)
 
 
+def _warmups(op: Op, inputs: tuple[Expression, ...], parameters: tuple[Parameter, ...]) -> tuple[int, ...]:
+    if op is Op.RESAMPLE:
+        return tuple(_slower_warmup(inputs[0], Timeframe(str(parameters[0])), bars) for bars in _TIMEFRAMES)
+    own = _own_warmup(op, parameters)
+    if all(len(child.warmups) == 1 for child in inputs):
+        return (own + max([child.warmups[0] for child in inputs], default=0),)
+    return tuple(own + max(child.warmup_on(bars) for child in inputs) for bars in _TIMEFRAMES)
+
+
+def _slower_warmup(slower: Expression, timeframe: Timeframe, bars: Timeframe) -> int:
+    """Bars before the present one that the value at the close of the last slower bar depends on."""
+    together = max(1, timeframe.nanoseconds // bars.nanoseconds)
+    # At worst the present slower bar lacks one bar to be whole: it does not count yet, the one before does.
+    return (slower.warmup_on(timeframe) + 2) * together - 2 if together > 1 else slower.warmup_on(timeframe)
+
+
 def _own_warmup(op: Op, parameters: tuple[Parameter, ...]) -> int:
     """Bars before the present one that an operator itself looks at."""
     if op in (Op.FIELD, Op.OF) or not parameters or not isinstance(parameters[0], int):
         return 0
     length = parameters[0]
     match op:
-        case Op.LAG:
+        case Op.LAG | Op.LAST_KNOWN:
             return length
         case Op.EMA:
             return _RECURSIVE_SPANS * length
@@ -276,6 +314,11 @@ def operand(value: object) -> Expression:
     """
     if isinstance(value, Expression):
         return value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        raise InvalidValueError(
+            f"{type(value).__name__} holds several expressions, choose one: "
+            f"{', '.join(f'.{name}' for name in value._fields)}"
+        )
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise InvalidValueError(
             f"an expression combines with expressions and numbers, not with {type(value).__name__} {value!r}"

@@ -8,7 +8,7 @@ from engine.domain.errors import InvalidValueError
 from engine.features.expression import Expression
 from engine.features.opcodes import LEAVES, TRUTHS, Op
 from engine.features.program import CompiledProgram, Program
-from engine.features.recursive import AVERAGE_UNITS, LATCH_UNITS, SINCE_UNITS
+from engine.features.recursive import AVERAGE_UNITS, KNOWN_UNITS, LATCH_UNITS, SINCE_UNITS
 from engine.features.rolling import (
     EXTREME_HEADER,
     LAG_HEADER,
@@ -18,6 +18,7 @@ from engine.features.rolling import (
     SORTED_HEADER,
     SUM_HEADER,
 )
+from engine.features.shape import SHAPE_HEADER
 
 
 def state_units(op: Op, length: int) -> int:
@@ -35,14 +36,18 @@ def state_units(op: Op, length: int) -> int:
             return SORTED_HEADER + 2 * length
         case Op.ROLLING_RANK:
             return RANK_HEADER + length
-        case Op.ROLLING_CORR | Op.ROLLING_BETA:
+        case Op.ROLLING_CORR | Op.ROLLING_BETA | Op.ROLLING_COVARIANCE:
             return PAIR_HEADER + 2 * length
+        case Op.ROLLING_SKEW | Op.ROLLING_KURTOSIS | Op.ROLLING_DEVIATION | Op.ROLLING_WEIGHTED_MEAN:
+            return SHAPE_HEADER + length
         case Op.EMA | Op.WILDER:
             return AVERAGE_UNITS
         case Op.LATCH:
             return LATCH_UNITS
         case Op.BARS_SINCE:
             return SINCE_UNITS
+        case Op.LAST_KNOWN:
+            return KNOWN_UNITS
         case _:
             return 0
 
@@ -61,6 +66,8 @@ def _arguments(node: Expression, symbols: tuple[str, ...]) -> tuple[int, float]:
             return symbols.index(symbol), 0.0
         case Op.CROSS_ZSCORE:
             return 0, 1.0
+        case Op.CROSS_MEAN:
+            return 0, 2.0
     if not node.parameters:
         return 0, 0.0
     length = int(node.parameters[0])
@@ -68,6 +75,8 @@ def _arguments(node: Expression, symbols: tuple[str, ...]) -> tuple[int, float]:
     match node.op:
         case Op.ROLLING_SUM | Op.ROLLING_MIN | Op.ROLLING_BETA:
             number = 1.0
+        case Op.ROLLING_COVARIANCE:
+            number = 2.0
         case Op.ROLLING_MAX:
             number = -1.0
         case Op.ROLLING_MEAN:

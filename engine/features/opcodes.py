@@ -11,6 +11,8 @@ class Op(IntEnum):
     COPY = 2
     OF = 3
     WINDOW_FUNCTION = 4
+    CALENDAR = 5
+    RESAMPLE = 6
 
     NEGATE = 10
     ABSOLUTE = 11
@@ -19,6 +21,8 @@ class Op(IntEnum):
     SQRT = 14
     SIGN = 15
     NOT = 16
+    FLOOR = 17
+    KNOWN = 18
 
     ADD = 20
     SUBTRACT = 21
@@ -45,20 +49,40 @@ class Op(IntEnum):
     ROLLING_RANK = 47
     ROLLING_CORR = 48
     ROLLING_BETA = 49
+    ROLLING_COVARIANCE = 50
+    ROLLING_SKEW = 51
+    ROLLING_KURTOSIS = 52
+    ROLLING_DEVIATION = 53
+    ROLLING_WEIGHTED_MEAN = 54
 
     EMA = 60
     WILDER = 61
     LATCH = 62
     BARS_SINCE = 63
+    LAST_KNOWN = 64
 
     CROSS_RANK = 70
     CROSS_ZSCORE = 71
     CROSS_DEMEAN = 72
     TOP_K = 73
+    CROSS_RESIDUAL = 74
+    CROSS_MEAN = 75
 
 
-LEAVES = frozenset({Op.FIELD, Op.WINDOW_FUNCTION})
+LEAVES = frozenset({Op.FIELD, Op.WINDOW_FUNCTION, Op.CALENDAR, Op.RESAMPLE})
 """Nodes whose values come in from outside the compiled interpreter."""
 
-TRUTHS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.LESS, Op.LESS_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
+TRUTHS = frozenset(
+    {
+        Op.GREATER,
+        Op.GREATER_EQUAL,
+        Op.LESS,
+        Op.LESS_EQUAL,
+        Op.EQUAL,
+        Op.AND,
+        Op.OR,
+        Op.NOT,
+        Op.KNOWN,
+    }
+)
 """Nodes whose values are 1, 0 or NaN."""

@@ -19,11 +19,11 @@ import numpy as np
 
 from engine.compiled import kernel
 from engine.domain.panel import FloatArray, IntArray
-from engine.features.cross_section import cross_moment, cross_rank, of_column, top_k
+from engine.features.cross_section import cross_moment, cross_rank, cross_residual, of_column, top_k
 from engine.features.elementwise import arithmetic, comparison, copy, fill, unary, where
 from engine.features.expression import Expression
 from engine.features.opcodes import Op
-from engine.features.recursive import bars_since, exponential_average, latch
+from engine.features.recursive import bars_since, exponential_average, last_known, latch
 from engine.features.rolling import (
     lag,
     rolling_extreme,
@@ -33,6 +33,7 @@ from engine.features.rolling import (
     rolling_std,
     rolling_sum,
 )
+from engine.features.shape import rolling_shape
 
 BLOCK = 512
 """Largest number of bars in a block."""
@@ -114,7 +115,7 @@ def run_nodes(  # noqa: C901  # one branch an operator reads better than a table
             code = node[THIRD]
             z = data[-1 - code, low : low + size] if code < 0 else scratch[code, :size]
             where(x, y, z, out)
-        elif Op.NEGATE <= op <= Op.NOT:
+        elif Op.NEGATE <= op <= Op.KNOWN:
             unary(op, x, out)
         elif op == Op.CONSTANT:
             fill(number, out)
@@ -134,18 +135,24 @@ def run_nodes(  # noqa: C901  # one branch an operator reads better than a table
             rolling_quantile(state, offset, length, number, x, out, rows, n)
         elif op == Op.ROLLING_RANK:
             rolling_rank(state, offset, length, x, out, rows, n)
-        elif op == Op.ROLLING_CORR or op == Op.ROLLING_BETA:
+        elif op == Op.ROLLING_CORR or op == Op.ROLLING_BETA or op == Op.ROLLING_COVARIANCE:
             rolling_pair(state, offset, length, number, x, y, out, rows, n)
+        elif Op.ROLLING_SKEW <= op <= Op.ROLLING_WEIGHTED_MEAN:
+            rolling_shape(state, offset, length, op, x, out, rows, n)
         elif op == Op.LATCH:
             latch(state, offset, length, x, y, out, rows, n)
         elif op == Op.BARS_SINCE:
             bars_since(state, offset, length, x, out, rows, n)
+        elif op == Op.LAST_KNOWN:
+            last_known(state, offset, length, x, out, rows, n)
         elif op == Op.CROSS_RANK:
             cross_rank(x, out, rows, n)
-        elif op == Op.CROSS_ZSCORE or op == Op.CROSS_DEMEAN:
+        elif op == Op.CROSS_ZSCORE or op == Op.CROSS_DEMEAN or op == Op.CROSS_MEAN:
             cross_moment(number, x, out, rows, n)
         elif op == Op.TOP_K:
             top_k(length, x, out, rows, n)
+        elif op == Op.CROSS_RESIDUAL:
+            cross_residual(x, y, out, rows, n)
         elif op == Op.OF:
             of_column(length, x, out, rows, n)
 
@@ -157,7 +164,7 @@ class CompiledProgram:
     Attributes
     ----------
     inputs
-        Leaves of the graphs, in the order of the rows of the data: panel fields and window functions.
+        Leaves of the graphs, in the order of the rows of the data: panel fields and what is computed outside.
     slots
         Number of scratch slots.
     state_size

@@ -8,6 +8,7 @@ from engine.domain.panel import FloatArray
 AVERAGE_UNITS = 2
 LATCH_UNITS = 2
 SINCE_UNITS = 2
+KNOWN_UNITS = 2
 
 _UNKNOWN, _OUT, _IN = 0.0, 1.0, 2.0
 
@@ -107,3 +108,25 @@ def bars_since(
             out[k] = age if known > 0.0 else np.nan
         state[base] = known
         state[base + 1] = age
+
+
+@kernel
+def last_known(
+    state: FloatArray, offset: int, limit: int, x: FloatArray, out: FloatArray, rows: int, n: int
+) -> None:
+    """Latest value that was known, while it is at most `limit` bars old. Here every bar counts."""
+    for column in range(n):
+        base = offset + column * KNOWN_UNITS
+        # 0 before the first value, else one more than the age of the value in bars.
+        age = int(state[base])
+        value = state[base + 1]
+        for row in range(rows):
+            k = row * n + column
+            if x[k] == x[k]:
+                age = 1
+                value = x[k]
+            elif age > 0:
+                age = min(age + 1, limit + 2)
+            out[k] = value if 0 < age <= limit + 1 else np.nan
+        state[base] = age
+        state[base + 1] = value

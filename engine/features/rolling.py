@@ -313,14 +313,14 @@ def rolling_pair(
     state: FloatArray,
     offset: int,
     length: int,
-    beta: float,
+    measure: float,
     x: FloatArray,
     y: FloatArray,
     out: FloatArray,
     rows: int,
     n: int,
 ) -> None:
-    """Correlation of two inputs (`beta` 0) or the slope of the first on the second (`beta` 1).
+    """Correlation of two inputs (`measure` 0), slope of the first on the second (1), or covariance (2).
 
     A bar counts where both are known. NaN where an input that is divided by does not move.
     """
@@ -379,7 +379,9 @@ def rolling_pair(
                 together = header[8] - header[4] * header[5] / length
                 still_x = spread_x <= _ROUNDING * length * header[6]
                 still_y = spread_y <= _ROUNDING * length * header[7]
-                if beta > 0.0:
+                if measure == 2.0:
+                    out[k] = 0.0 if still_x or still_y else together / (length - 1)
+                elif measure == 1.0:
                     out[k] = np.nan if still_y else together / spread_y
                 elif still_x or still_y:
                     out[k] = np.nan

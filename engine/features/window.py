@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.abc import InspectLoader
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray
@@ -150,17 +151,17 @@ class WindowMemory:
         self._function = function
         self._length = length
         # Twice the length: windows are slices, and values move to the front once every `length` observations.
-        self._values = np.empty((n, n_inputs, 2 * length))
+        self._values = np.zeros((n, n_inputs, 2 * length))
         self._shown = self._values.view()
         self._shown.flags.writeable = False
-        self._stop = [0] * n
-        self._count = [0] * n
+        self._stop = np.zeros(n, dtype=np.int64)
+        self._count = np.zeros(n, dtype=np.int64)
 
     def push(self, values: FloatArray) -> FloatArray:
         """Take one bar, Shape (inputs, N), and return the function's values, Shape (N,)."""
         out = np.full(values.shape[1], np.nan)
         for j in np.flatnonzero(~np.isnan(values).any(axis=0)):
-            stop = self._stop[j]
+            stop = int(self._stop[j])
             if stop == 2 * self._length:
                 keep = self._length - 1
                 self._values[j, :, :keep] = self._values[j, :, stop - keep : stop]
@@ -171,6 +172,10 @@ class WindowMemory:
             if self._count[j] == self._length:
                 out[j] = self._call(self._shown[j, :, stop - self._length : stop])
         return out
+
+    def memory(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return all that is remembered, to be copied or written into."""
+        return {"values": self._values, "stop": self._stop, "count": self._count}
 
     def _call(self, windows: FloatArray) -> float:
         value = self._function(*windows)

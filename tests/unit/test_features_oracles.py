@@ -77,7 +77,7 @@ ORACLES: list[tuple[Expression, Callable[[], pd.DataFrame]]] = [
         by_observation(lambda x: x.ewm(alpha=1 / 14, adjust=False, min_periods=14).mean()),
     ),
     (
-        op.macd(close, 12, 26),
+        op.macd(close, 12, 26).line,
         by_observation(
             lambda x: (
                 x.ewm(span=12, adjust=False, min_periods=12).mean()

@@ -198,12 +198,12 @@ def test_a_warm_up_that_is_too_short_fails(monkeypatch: pytest.MonkeyPatch) -> N
     honest = by_name(check_strategy(strategy, PANEL))["warm-up"]
     # The average of a longer window under the declared warm-up of a shorter one.
     signal = where(close > sma(close, 90), 1.0, 0.0)
-    object.__setattr__(signal, "warmup", 60)
+    object.__setattr__(signal, "warmups", (60,))
     monkeypatch.setattr(type(strategy), "signal", lambda _: signal)
     try:
         short = by_name(check_strategy(strategy, PANEL))["warm-up"]
     finally:
-        object.__setattr__(signal, "warmup", 89)
+        object.__setattr__(signal, "warmups", (89,))
 
     assert honest.outcome is CheckOutcome.PASS
     assert short.outcome is CheckOutcome.FAIL
