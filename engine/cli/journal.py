@@ -148,8 +148,8 @@ def _folder(session: str | None, promotions: bool) -> Path:
         return folder
     if re.fullmatch(SESSION_ID, session) is None:
         raise InputError(
-            f"--session {session!r}: an id has at most 64 letters, digits, '_', '-' and single '.', and begins "
-            "with a letter or a digit"
+            f"--session {session!r}: an id has at most 64 letters, digits, '_', '-' and single '.', and "
+            "begins with a letter or a digit"
         )
     folder = sessions_folder() / session
     if not _holds_journal(folder):

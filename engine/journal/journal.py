@@ -273,7 +273,7 @@ class Journal:
         # The last process may have died between writing a batch and flushing it, or because a flush failed.
         # After a failed flush the data is read back from memory although it is not on the disk: only writing
         # helps.
-        start = min(chain.anchor.end, chain.end)
+        start = chain.anchor.end
         self._write(File.LOG, log[start : chain.end], start)
         self._storage.sync(File.LOG)
         self._settle_anchor()
