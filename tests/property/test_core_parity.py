@@ -21,7 +21,7 @@ from tests.builders import random_panel
 
 COSTS = Costs(taker_fee_bps=10.0, slippage_bps=5.0, half_spread_bps=1.0, impact_coefficient=30.0)
 RULES = Rules(participation=0.1, order_bound_bps=300.0, minimum_notional=5.0, lot_size=0.01)
-PLAIN = np.zeros((0, 1, 1))
+PLAIN = np.zeros((0, 1, 0))
 TERMS = Terms(COSTS, RULES, Limits(halt_bars=5, recovery_bars=15))
 
 
@@ -66,6 +66,8 @@ def one_row(panel: Panel, market: Market, row: int, last: FloatArray, stale: np.
     )
     return market._replace(
         fill=panel.open[row : row + 1],
+        high=panel.high[row : row + 1],
+        low=panel.low[row : row + 1],
         mark=mark,
         volume=panel.volume[row : row + 1],
         flags=flags,
@@ -81,8 +83,8 @@ def run_whole(panel: Panel, signals: FloatArray, plans: Plans) -> tuple[Accounts
         accounts = new_accounts(1, count, 10_000.0)
         recorder = new_recorder(1, rows, count, 0, curves=True, counted=counted)
         simulate(
-            0, 1, 0, rows, signals[None], True, np.zeros(1, dtype=np.int64), market_of(panel, RULES), plans,
-            TERMS, accounts, recorder,
+            0, 1, 0, rows, signals[None], True, np.zeros(1, dtype=np.int64), np.zeros((0, 1, count)),
+            market_of(panel, RULES), plans, TERMS, accounts, recorder,
         )  # fmt: skip
         counted = accounts
     return accounts, recorder
@@ -189,8 +191,8 @@ def test_the_cases_reach_every_rule() -> None:
     assert halts > 3
     assert exits > 3
     never = {int(code) for code in np.flatnonzero(reasons == 0)}
-    # No clusters here, no bar without volume, no data without ranges, and `NONE` is not counted.
-    assert never == {0, 3, 13, 14}
+    # No clusters, shorts or latency here, no orders that rest, no bar without volume, no data without ranges.
+    assert never == {0, 3, 13, 14, *range(15, 28)}
 
 
 def test_plain_python_gives_the_same_bits() -> None:
