@@ -343,7 +343,10 @@ class Journal:
 def _posix(folder: Path | None, *, create: bool) -> Storage:
     if folder is None:
         raise InvalidValueError("a journal needs a folder or a storage")
-    return PosixStorage(folder, create=create)
+    try:
+        return PosixStorage(folder, create=create)
+    except OSError as error:
+        raise _as_journal_error(error) from error
 
 
 def _encoded(kind: Kind, body: Mapping[str, Any]) -> RawRecord:
