@@ -126,6 +126,6 @@ def array_of(text: str) -> "FloatArray":
         numbers = np.empty(0)
     if hex_of(numbers) != text:
         raise InvalidValueError(
-            f"{text[:40]!r} is not a row of float64 numbers of {_HEX_DIGITS} lower case digits each"
+            f"{text!r:.40} is not a row of float64 numbers of {_HEX_DIGITS} lower case digits each"
         )
     return numbers

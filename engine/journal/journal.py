@@ -278,7 +278,7 @@ class Journal:
         self._storage.sync(File.LOG)
         self._settle_anchor()
         recorded = {
-            decode(body)["file"]
+            decode(body).get("file")
             for frame in chain.frames
             for kind, body in frame.records
             if kind == Kind.TAIL_TRUNCATED
