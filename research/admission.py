@@ -10,6 +10,7 @@ from engine.domain.identity import content_hash
 from engine.domain.panel import Panel
 from engine.features.evaluate import bind
 from engine.features.strategy import Strategy
+from engine.pipeline.run import refuse_without_range
 from research.cell_store import read_arrays, write_arrays
 from research.cells import Refusal
 from research.grounds import Ground
@@ -69,7 +70,8 @@ def _refuses(result: CheckResult) -> bool:
 def _unusable(strategy: Strategy, panel: Panel) -> str:
     """Return why the strategy cannot be computed on a panel at all, such as a field that it does not have."""
     try:
-        bind([strategy.signal()], panel)
+        bind([strategy.signal(), *strategy.order_roots], panel)
+        refuse_without_range(strategy.order_roots, has_range=panel.has_range)
     except Exception as error:  # noqa: BLE001  # whatever one strategy raises, the others must still play
         return f"cannot be computed here: {type(error).__name__}: {error}"
     return ""

@@ -53,6 +53,7 @@ class Contestant:
     root: Expression
     invest: Invest
     parameters: Mapping[str, Number] = field(default_factory=dict)
+    order_roots: tuple[Expression, ...] = ()
 
     @classmethod
     def of(cls, strategy: Strategy) -> Self:
@@ -63,6 +64,7 @@ class Contestant:
             root=strategy.signal(),
             invest=strategy.invest,
             parameters=strategy.parameters,
+            order_roots=strategy.order_roots,
         )
 
 
@@ -186,6 +188,7 @@ def contestant_cells(
         panel=arena.panel,
         root=contestant.root,
         invest=contestant.invest,
+        order_roots=contestant.order_roots,
         plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in playable),
         settings=arena.settings,
     )

@@ -84,7 +84,7 @@ def equal_weight_of_listed(panel: Panel) -> Plan:
 def whole_history(settings: TournamentSettings, panel: Panel) -> Settings:
     """Return what an account is told that lives from the first bar of a panel to its last."""
     return Settings(
-        costs=settings.costs.costs(),
+        costs=settings.costs.costs(panel),
         rules=settings.rules(panel.timeframe),
         limits=settings.limits.limits(panel),
         cash=settings.configuration.cash,
@@ -103,7 +103,9 @@ def backtest(strategy: Strategy, settings: TournamentSettings) -> Backtest:
     panel, manifest = catalogue.load(name), catalogue.manifest(name)
     plan = equal_weight_of_listed(panel)
     core_settings = whole_history(settings, panel)
-    column = Column(plan=plan, root=strategy.signal(), invest=strategy.invest)
+    column = Column(
+        plan=plan, root=strategy.signal(), invest=strategy.invest, order_roots=strategy.order_roots
+    )
     outcome = run_all(panel, [column], core_settings, detail=Detail.RECORDS)
     pool = run_all(panel, [Column(plan=plan)], unlimited(core_settings), detail=Detail.CURVES)
     returns = metrics.daily_returns(outcome.equity[0], panel.day_ends)

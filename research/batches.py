@@ -39,8 +39,8 @@ class Batch:
 
     Attributes
     ----------
-    root
-        The signal; None is 1 for every instrument on every row.
+    root, order_roots
+        The signal, None is 1 for every instrument on every row; and how its orders are shaped.
     settings
         Rows, costs, rules, limits and start cash.
     """
@@ -50,6 +50,7 @@ class Batch:
     invest: Invest
     plans: tuple[Plan, ...]
     settings: Settings
+    order_roots: tuple[Expression, ...] = ()
 
     @cached_property
     def column_hashes(self) -> tuple[str, ...]:
@@ -60,6 +61,7 @@ class Batch:
             "code": (sources_hash(*_SOURCES), library_versions()),
             "panel": self.panel.content_hash,
             "root": self.root.hash if self.root is not None else "",
+            "orders": [root.hash for root in self.order_roots],
             "invest": self.invest,
             "settings": self.settings,
         }
@@ -72,7 +74,10 @@ class Batch:
 
     def run(self, detail: Detail, threads: int) -> Outcome:
         """Play the accounts."""
-        columns = [Column(plan=plan, root=self.root, invest=self.invest) for plan in self.plans]
+        columns = [
+            Column(plan=plan, root=self.root, invest=self.invest, order_roots=self.order_roots)
+            for plan in self.plans
+        ]
         return run_all(self.panel, columns, self.settings, detail=detail, threads=threads)
 
 
@@ -134,6 +139,9 @@ class Simulators:
         return found
 
     def _vectorbt(self, batch: Batch) -> Played:
+        if problem := _beyond_vectorbt(batch):
+            nothing = _nothing(batch.run(Detail.CURVES, self._threads))
+            return Played(accounts=nothing, problems=(problem,) * len(batch.plans))
         key = content_hash({"kind": "vectorbt/1", "batch": batch.key, "adapter": sources_hash(*_ADAPTER)})
         found = self._store.fetch(key)
         if found is not None:
@@ -145,6 +153,18 @@ class Simulators:
         if not any(played.problems):
             self._store.keep(key, played.accounts)
         return played
+
+
+def _beyond_vectorbt(batch: Batch) -> str:
+    """Return why the second simulator cannot play a batch, empty where it can."""
+    if batch.order_roots:
+        return "vectorbt holds targets from the next open on, it works no limits, stops or brackets"
+    if batch.settings.rules.latency_bars:
+        return "vectorbt fills on the next bar, it has no latency"
+    limits, costs = batch.settings.limits, batch.settings.costs
+    if limits.short or limits.leverage > 1.0 or costs.borrow_bps or costs.interest_bps:
+        return "vectorbt is asked for long positions that are paid for only"
+    return ""
 
 
 def _whole(accounts: Accounts) -> Played:

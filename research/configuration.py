@@ -132,6 +132,7 @@ class RuleSettings(Section):
     tick_size: float = Field(default=1e-6, gt=0, examples=[1e-6])
     minimum_notional: float = Field(default=0.0, ge=0, examples=[0.0])
     stale_bars: int = Field(default=5, ge=1, examples=[5])
+    latency_bars: int = Field(default=0, ge=0, examples=[0])
 
 
 class GateThresholds(Section):
@@ -197,6 +198,9 @@ class CostProfile(Section):
     order_bound_bps, order_bound_intraday_bps
         Half-width of a marketable limit's bound around the close it was decided on, on daily and on
         shorter bars.
+    borrow_bps_a_year, interest_bps_a_year
+        Of the value of what is sold short, and of cash that is borrowed. Only profiles of limits with
+        `short` or `leverage` meet them.
     """
 
     name: str = Field(min_length=1, examples=["us_equity"])
@@ -207,15 +211,20 @@ class CostProfile(Section):
     impact_coefficient: float = Field(default=0.0, ge=0, examples=[0.0])
     order_bound_bps: float = Field(default=500.0, gt=0, examples=[500.0])
     order_bound_intraday_bps: float = Field(default=100.0, gt=0, examples=[100.0])
+    borrow_bps_a_year: float = Field(default=0.0, ge=0, examples=[0.0])
+    interest_bps_a_year: float = Field(default=0.0, ge=0, examples=[0.0])
 
-    def costs(self) -> Costs:
-        """Return the costs as the core takes them."""
+    def costs(self, panel: Panel) -> Costs:
+        """Return the costs as the core takes them, which counts bars."""
+        bars_a_year = panel.calendar.days_per_year * panel.bars_a_day
         return Costs(
             taker_fee_bps=self.taker_fee_bps,
             maker_fee_bps=self.maker_fee_bps,
             half_spread_bps=self.half_spread_bps,
             slippage_bps=self.slippage_bps,
             impact_coefficient=self.impact_coefficient,
+            borrow_bps=self.borrow_bps_a_year / bars_a_year,
+            interest_bps=self.interest_bps_a_year / bars_a_year,
         )
 
     def words(self) -> str:
@@ -227,11 +236,23 @@ class CostProfile(Section):
             parts.append(f"{self.slippage_bps:g} bps slippage")
         if self.impact_coefficient:
             parts.append(f"impact {self.impact_coefficient:g} bps x sqrt(share of volume)")
+        if self.borrow_bps_a_year:
+            parts.append(f"borrow {self.borrow_bps_a_year:g} bps a year")
+        if self.interest_bps_a_year:
+            parts.append(f"interest {self.interest_bps_a_year:g} bps a year")
         return " + ".join(parts)
 
 
 class LimitProfile(Section):
-    """Caps as shares of equity, and what a drawdown does to them, under a name. `.inf` switches a cap off."""
+    """Caps as shares of equity, and what a drawdown does to them, under a name. `.inf` switches a cap off.
+
+    Attributes
+    ----------
+    net, short
+        Caps on longs less shorts and on the sum of shorts; a `short` of 0 forbids them.
+    leverage
+        Cash may be borrowed up to this less 1 times equity; 1 forbids it.
+    """
 
     name: str = Field(min_length=1, examples=["research_default"])
     gross: float = Field(default=1.0, gt=0, examples=[1.0])
@@ -245,6 +266,9 @@ class LimitProfile(Section):
     halt_days: int = Field(default=20, ge=1, examples=[20])
     recovery_days: int = Field(default=60, ge=0, examples=[60])
     recovery_scale: float = Field(default=0.50, ge=0, le=1, examples=[0.50])
+    net: float = Field(default=math.inf, gt=0, examples=[1.0])
+    short: float = Field(default=0.0, ge=0, examples=[0.0])
+    leverage: float = Field(default=1.0, ge=1, examples=[1.0])
 
     @model_validator(mode="after")
     def _tiers_tighten(self) -> Self:
@@ -274,6 +298,9 @@ class LimitProfile(Section):
             halt_bars=self.halt_days * panel.bars_a_day,
             recovery_bars=self.recovery_days * panel.bars_a_day,
             recovery_scale=self.recovery_scale,
+            net=self.net,
+            short=self.short,
+            leverage=self.leverage,
         )
 
 
@@ -376,6 +403,7 @@ class TournamentSettings:
             tick_size=rules.tick_size,
             minimum_notional=rules.minimum_notional,
             stale_bars=rules.stale_bars,
+            latency_bars=rules.latency_bars,
         )
 
 

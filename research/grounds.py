@@ -205,7 +205,7 @@ def _arena(ground: Ground, choices: Mapping[str, Choice], settings: TournamentSe
         eligible=next(iter(choices.values())).eligible,
         selected={name: choice.selected for name, choice in choices.items()},
         settings=Settings(
-            costs=settings.costs.costs(),
+            costs=settings.costs.costs(panel),
             rules=settings.rules(panel.timeframe),
             limits=settings.limits.limits(panel),
             cash=configuration.cash,

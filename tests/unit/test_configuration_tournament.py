@@ -56,7 +56,7 @@ def test_port_test_plays_us20_and_us5_by_the_standard() -> None:
 def test_profiles_become_what_the_core_takes() -> None:
     settings = read(CONFIGS / "port-test.yaml")
 
-    assert settings.costs.costs() == Costs()
+    assert settings.costs.costs(random_panel(5, 20, seed=1)) == Costs()
     assert settings.limits.limits(random_panel(5, 20, seed=1)) == Limits()
     assert settings.rules(Timeframe.DAY_1) == Rules(order_kind=MARKETABLE_LIMIT, order_bound_bps=500.0)
     assert settings.rules(Timeframe.HOUR_1).order_bound_bps == 100.0
