@@ -280,6 +280,21 @@ class Planner:
         InvalidValueError
             For a bar out of turn, or of another shape.
         """
+        self._check_turn(row, close, volume)
+        planned = self._source.push(row, close, volume, opened_at)
+        self._next_row = row + 1
+        return planned
+
+    def learn(self, row: int, close: FloatArray, volume: FloatArray | None, opened_at: int) -> None:
+        """Take a bar whose base weights, if any, are known: what a solver once said is a fact.
+
+        Parameters and errors are those of `push`, but nothing is solved.
+        """
+        self._check_turn(row, close, volume)
+        self._source.learn(row, close, volume, opened_at)
+        self._next_row = row + 1
+
+    def _check_turn(self, row: int, close: FloatArray, volume: FloatArray | None) -> None:
         if row != self._next_row:
             raise InvalidValueError(f"planner: the next bar must be row {self._next_row}, was row {row}")
         for name, values in (("close", close), ("volume", volume)):
@@ -287,9 +302,6 @@ class Planner:
                 raise InvalidValueError(
                     f"planner: {name} of row {row} must have shape ({self._instruments},), was {values.shape}"
                 )
-        planned = self._source.push(row, close, volume, opened_at)
-        self._next_row = row + 1
-        return planned
 
     def state(self) -> State:
         """Return everything that later weights depend on, as copies."""
@@ -324,6 +336,8 @@ class _Source(Protocol):
         self, row: int, close: FloatArray, volume: FloatArray | None, opened_at: int, /
     ) -> Planned | None: ...
 
+    def learn(self, row: int, close: FloatArray, volume: FloatArray | None, opened_at: int, /) -> None: ...
+
     def state(self) -> State: ...
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]], /) -> None: ...
@@ -355,6 +369,9 @@ class _Listing:
             inputs_hash=content_hash({"kind": "listed/1", "listed": listed}),
         )
 
+    def learn(self, row: int, close: FloatArray, volume: FloatArray | None, opened_at: int) -> None:
+        self.push(row, close, volume, opened_at)
+
     def state(self) -> State:
         return {"traded": self._traded.copy(), "listed": self._listed.copy(), "sets": self._sets.copy()}
 
@@ -378,18 +395,21 @@ class _TrainingRows:
         self._close = np.full((self._places, instruments), np.nan)
         self._volume = np.full((self._places, instruments), np.nan) if has_volume else None
 
-    def push(self, row: int, close: FloatArray, volume: FloatArray | None, _opened_at: int) -> Planned | None:
-        if self._volume is not None and volume is None:
-            raise InvalidValueError(f"planner: row {row} has no volume, all other rows have")
+    def push(self, row: int, close: FloatArray, volume: FloatArray | None, opened_at: int) -> Planned | None:
         planned = None
         index, rest = divmod(row - self._start_row, self._terms.step)
         # The row itself is never trained on, so its place still holds the oldest row.
         if index >= 0 and rest == 0:
             planned = self._window(row, index)
+        self.learn(row, close, volume, opened_at)
+        return planned
+
+    def learn(self, row: int, close: FloatArray, volume: FloatArray | None, _opened_at: int) -> None:
+        if self._volume is not None and volume is None:
+            raise InvalidValueError(f"planner: row {row} has no volume, all other rows have")
         self._close[row % self._places] = close
         if self._volume is not None:
             self._volume[row % self._places] = volume
-        return planned
 
     def _window(self, row: int, index: int) -> Planned:
         training = _training_rows(self._terms, row)

@@ -42,6 +42,7 @@ from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import PRICE_FIELDS, FloatArray, Instrument, IntArray
 from engine.domain.reasons import Reason
+from engine.domain.time import Timeframe
 from engine.features.evaluate import Stream
 from engine.features.strategy import Strategy
 from engine.pipeline.run import Settings, refuse_without_range, terms_of
@@ -122,6 +123,8 @@ class Pipeline:
         Of the plan (`engine.domain.portfolio.Plan`).
     has_range
         False where the data has closes only.
+    timeframe
+        Length of the bars; only strategies that use slower bars need it.
 
     Raises
     ------
@@ -138,6 +141,7 @@ class Pipeline:
         drift_band: float,
         has_range: bool,
         has_funding: bool = False,
+        timeframe: Timeframe | None = None,
     ) -> None:
         order_roots = strategy.order_roots
         refuse_without_range(order_roots, has_range=has_range)
@@ -153,7 +157,9 @@ class Pipeline:
                 "drift_band": drift_band,
             }
         )
-        self._stream = Stream([strategy.signal(), *order_roots], [i.symbol for i in instruments])
+        self._stream = Stream(
+            [strategy.signal(), *order_roots], [i.symbol for i in instruments], timeframe=timeframe
+        )
         self._terms = terms_of(settings)
         self._accounts = new_accounts(1, count, settings.cash)
         self._last = np.zeros(count)
@@ -298,9 +304,7 @@ class Pipeline:
                 if name.startswith("stream.")
             }
         )
-        self._accounts = Accounts(
-            **{name: np.array(state[f"account.{name}"]) for name in Accounts._fields}
-        )
+        self._accounts = Accounts(**{name: np.array(state[f"account.{name}"]) for name in Accounts._fields})
         self._last[:] = state["last"]
         self._stale[:] = state["stale"]
         self._next_row = int(state["next_row"][0])

@@ -197,3 +197,32 @@ print(sorted(name for name in ("riskfolio", "cvxpy", "pandas", "numba", "scipy")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_planner_that_is_told_the_weights_of_the_past_makes_the_same_ones_later() -> None:
+    closes = list(zip(CALM, WILD, strict=True))
+    solving, told = planner(WALK, 4), planner(WALK, 4)
+    before = feed(solving, range(6), closes)
+
+    for row in range(6):
+        told.learn(row, np.array(closes[row]), None, row)
+
+    assert [planned.row for planned in before] == [4]
+    assert {name: values.tolist() for name, values in told.state().items()} == {
+        name: values.tolist() for name, values in solving.state().items()
+    }
+    [expected], [made] = feed(solving, range(6, 8), closes), feed(told, range(6, 8), closes)
+    assert (made.window, made.inputs_hash) == (expected.window, expected.inputs_hash)
+    assert made.weights.tolist() == expected.weights.tolist()
+
+
+def test_a_set_of_listed_instruments_keeps_its_number_when_its_weights_are_known() -> None:
+    closes = [(NAN, 1.0), (NAN, 2.0), (3.0, 2.0), (3.0, 2.0)]
+    solving, told = planner(LISTED, 0), planner(LISTED, 0)
+    made = feed(solving, range(4), closes)
+
+    for row in range(3):
+        told.learn(row, np.array(closes[row]), None, row)
+
+    assert [planned.row for planned in made] == [0, 2]
+    assert told.state()["sets"].tolist() == [2]
