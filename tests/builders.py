@@ -14,25 +14,29 @@ def panel_of(
     closes: Mapping[str, Sequence[float]],
     *,
     opens: Mapping[str, Sequence[float]] | None = None,
+    highs: Mapping[str, Sequence[float]] | None = None,
+    lows: Mapping[str, Sequence[float]] | None = None,
     volumes: Mapping[str, Sequence[float]] | None = None,
     timeframe: Timeframe = Timeframe.DAY_1,
     instruments: Sequence[Instrument] | None = None,
     has_range: bool = True,
 ) -> Panel:
-    """Make a panel from closes; opens default to the closes, volumes to unknown."""
-    close = np.array(list(closes.values()), dtype=np.float64).T.copy()
-    open_ = close if opens is None else np.array([opens[name] for name in closes], dtype=np.float64).T.copy()
-    volume = (
-        np.full(close.shape, NAN)
-        if volumes is None
-        else np.array([volumes[name] for name in closes], dtype=np.float64).T.copy()
-    )
+    """Make a panel from closes; opens default to the closes, ranges to what both span, volumes to unknown."""
+
+    def columns(values: Mapping[str, Sequence[float]] | None, default: FloatArray) -> FloatArray:
+        if values is None:
+            return default
+        return np.array([values[name] for name in closes], dtype=np.float64).T.copy()
+
+    close = columns(closes, np.empty(0))
+    open_ = columns(opens, close)
+    volume = columns(volumes, np.full(close.shape, NAN))
     return Panel(
         name="test",
         timestamps=np.arange(len(close), dtype=np.int64) * timeframe.nanoseconds,
         open=open_,
-        high=np.fmax(open_, close),
-        low=np.fmin(open_, close),
+        high=columns(highs, np.fmax(open_, close)),
+        low=columns(lows, np.fmin(open_, close)),
         close=close,
         volume=volume,
         instruments=tuple(instruments or (Instrument(symbol=name) for name in closes)),

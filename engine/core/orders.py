@@ -164,7 +164,7 @@ def emit_orders(
         if cause == TIER_CAUSE and not reduces(wanted, held):
             wanted = 0
         if lots[PENDING, n] != 0:
-            if bar + 1 < lots[ARRIVES, n]:
+            if bar < lots[ARRIVES, n]:
                 record_decision(account, bar, n, target, IN_FLIGHT, cause, recorder)
                 stand_again(n, cause, books)
                 continue
