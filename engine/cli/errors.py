@@ -9,11 +9,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from engine.domain.errors import ConfigurationError, GauntletError, InputError, InvalidValueError, Problem
+from engine.domain.errors import (
+    ConfigurationError,
+    GauntletError,
+    InputError,
+    InvalidValueError,
+    Problem,
+    RefusedError,
+)
 from engine.home import home
 
 BAD_INPUT = 2
 CHECK_SAID_NO = 1
+GATE_NOT_MET = 5
 
 
 def report(error: GauntletError, arguments: Sequence[str] | None = None) -> int:
@@ -26,13 +34,17 @@ def report(error: GauntletError, arguments: Sequence[str] | None = None) -> int:
         reads stdout as JSON finds its errors in the same language.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    code = BAD_INPUT if isinstance(error, InputError | InvalidValueError) else CHECK_SAID_NO
+    code = _exit_code(error)
     if "--json" in given:
         sys.stderr.write(json.dumps(_document(error, code), sort_keys=True) + "\n")
         return code
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if isinstance(error, ConfigurationError):
         _print_problems(console, error)
+    elif isinstance(error, RefusedError):
+        console.print(Text.assemble(("  ✕ refused  ", "bold red"), str(error)))
+        if error.next_command:
+            console.print(Text(f"    next  {error.next_command}"))
     else:
         console.print(Text.assemble(("  ✕ ", "bold red"), str(error)))
     console.print(Text(f"  exit {code}", style="dim"))
@@ -50,6 +62,12 @@ def unusable_home(error: OSError) -> InputError | None:
     if not any(place.is_relative_to(path) or (refused and path.is_relative_to(place)) for path in paths):
         return None
     return InputError(f"{place} cannot be used: {error}; set GAUNTLET_HOME to a folder that can be written")
+
+
+def _exit_code(error: GauntletError) -> int:
+    if isinstance(error, RefusedError):
+        return GATE_NOT_MET
+    return BAD_INPUT if isinstance(error, InputError | InvalidValueError) else CHECK_SAID_NO
 
 
 def _document(error: GauntletError, code: int) -> dict[str, object]:

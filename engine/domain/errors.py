@@ -8,6 +8,7 @@ GauntletError
 ├── IdentityError            a report does not agree with the account it reports on
 ├── AllocationError          a solver gave no usable weights
 ├── SimulatorError           a second simulator could not play an account
+├── RefusedError             a gate that comes before it is not met (exit 5)
 └── JournalError             a journal cannot be trusted, or cannot be written (its `code` says which)
 """
 
@@ -44,6 +45,20 @@ class SimulatorError(GauntletError):
     """A second simulator could not play an account; nothing takes the place of what it would have said."""
 
 
+class RefusedError(GauntletError):
+    """Something that must be true first is not; nothing was changed.
+
+    Attributes
+    ----------
+    next_command
+        What to do about it, in words or as a command; empty where there is nothing to do.
+    """
+
+    def __init__(self, message: str, *, next_command: str = "") -> None:
+        self.next_command = next_command
+        super().__init__(message)
+
+
 class JournalCode(StrEnum):
     """Why a journal cannot be used."""
 
@@ -51,6 +66,7 @@ class JournalCode(StrEnum):
     LEDGER_ROLLBACK = "LEDGER_ROLLBACK"
     ANCHOR_CORRUPT = "ANCHOR_CORRUPT"
     SCHEMA_NEWER = "SCHEMA_NEWER"
+    REPLAY_MISMATCH = "REPLAY_MISMATCH"
     LOCK_HELD = "LOCK_HELD"
     JOURNAL_EXISTS = "JOURNAL_EXISTS"
     NETWORK_DISK = "NETWORK_DISK"
