@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import InputError, JournalError
+from engine.domain.errors import InputError, InvalidValueError, JournalCode, JournalError
 from engine.journal.canonical import decode, encode
 from engine.journal.chain import CODES, Chain, Status, judge
 from engine.journal.frames import record_hash
@@ -133,6 +133,14 @@ def _records(chain: Chain) -> Iterator[Record]:
                 batch=frame.batch,
                 time_ns=frame.time_ns,
                 kind=Kind(kind),
-                body=decode(body),
+                body=_decoded(body, frame.batch),
                 end=frame.end,
             )
+
+
+def _decoded(body: bytes, batch: int) -> Mapping[str, Any]:
+    try:
+        return decode(body)
+    except InvalidValueError as wrong:
+        # The checksums are right, so this is no damage: something else than `Journal` wrote it.
+        raise JournalError(JournalCode.LEDGER_CORRUPT, f"batch {batch:,}: {wrong}") from wrong

@@ -17,6 +17,7 @@ import pytest
 
 from engine.domain.errors import JournalCode, JournalError
 from engine.journal.chain import CODES, Status, judge
+from engine.journal.frames import NO_HASH, pack, unpack
 from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
 from engine.journal.memory import SECTOR_BYTES, MemoryStorage, Survival
@@ -130,6 +131,11 @@ def check_truncations(tally: Tally) -> None:
             expected = Status.CLEAN if size in (end, following) else Status.TORN_TAIL
             log = written.log[:size]
             tally.check("batch cut", log, written.anchors[batches], expected, acknowledged=batches)
+    # At rest both slots say the same, so that damage to one of them hides nothing.
+    for start in (0, SLOT):
+        anchor = written.anchor[:start] + bytes(SLOT) + written.anchor[start + SLOT :]
+        for size in range(len(written.log)):
+            tally.check("log cut, one slot bad", written.log[:size], anchor, Status.ROLLBACK)
     for size in range(len(written.anchor)):
         expected = Status.CLEAN if size >= SLOT else Status.ANCHOR_CORRUPT
         tally.check("anchor cut", written.log, written.anchor[:size], expected)
@@ -195,6 +201,43 @@ def check_anchors(tally: Tally) -> None:
         tally.check("bytes of no frame", written.log + fill * 300, written.anchor, Status.TORN_TAIL)
 
 
+def repacked(frames: list[bytes], forged: int, *, chained: bool) -> bytes:
+    """Return a log in which one frame says something else, with a right checksum.
+
+    With `chained`, the frames after it are written anew, so that the chain is whole.
+    """
+    log, previous = b"", NO_HASH
+    for number, data in enumerate(frames):
+        frame = unpack(data, 0)
+        assert frame is not None
+        kind, body = frame.records[0]
+        records = [(kind, body[:-2] + b"!}") if number == forged else (kind, body), *frame.records[1:]]
+        packed, digest = pack(
+            records,
+            batch=frame.batch,
+            first_sequence=frame.first_sequence,
+            time_ns=frame.time_ns,
+            journal_id=frame.journal_id,
+            previous=previous if chained else frame.previous,
+        )
+        log, previous = log + packed, digest
+    return log
+
+
+def check_forgeries(tally: Tally) -> None:
+    """Change what a batch says and make its checksum right: damage does not do that, people do."""
+    written = tally.written
+    for forged in range(len(BATCHES)):
+        alone = repacked(written.frames, forged, chained=False)
+        tally.check("one frame forged", alone, written.anchor, Status.CORRUPT)
+        if forged < len(BATCHES) - 1:
+            tally.check("one frame forged, old anchor", alone, written.anchors[0], Status.CORRUPT)
+        chained = repacked(written.frames, forged, chained=True)
+        for anchor in written.anchors[forged + 1 :]:
+            tally.check("all frames forged", chained, anchor, Status.CORRUPT)
+    assert repacked(written.frames, -1, chained=True) == written.log
+
+
 def in_flight(written: Written, batches: int, *, flushed: bool) -> MemoryStorage:
     """Return a disk whose anchor was flushed after `batches`, with a batch written and not flushed."""
     storage = MemoryStorage()
@@ -254,8 +297,9 @@ def test_every_damage_is_named_rightly_and_nothing_acknowledged_is_lost_in_silen
     began = time.perf_counter()
     tally = Tally(write_journal())
 
-    for check in (check_truncations, check_flips, check_frames, check_anchors, check_power_cuts):
+    for check in (check_truncations, check_flips, check_frames, check_forgeries, check_anchors):
         check(tally)
+    check_power_cuts(tally)
     seconds = time.perf_counter() - began
 
     for what, count in sorted(tally.counts.items()):
@@ -306,6 +350,9 @@ CRASHES: dict[str, Crash] = {
     "kill, then power cut": lambda storage: storage.after_kill().after_power_cut(lambda *_: Survival.OLD),
     "power cut, nothing left": lambda storage: storage.after_power_cut(lambda *_: Survival.OLD),
     "power cut, all left": lambda storage: storage.after_power_cut(lambda *_: Survival.NEW),
+    "power cut, anchor left": lambda storage: storage.after_power_cut(
+        lambda file, _: Survival.NEW if file is File.ANCHOR else Survival.OLD
+    ),
     "power cut, log left": lambda storage: storage.after_power_cut(
         lambda file, _: Survival.NEW if file is File.LOG else Survival.ZERO
     ),

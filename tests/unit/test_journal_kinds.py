@@ -128,3 +128,21 @@ def test_what_a_newer_engine_wrote_is_refused_by_name(schema: int, kind: int) ->
 
     assert refused.value.code is JournalCode.SCHEMA_NEWER
     assert bytes(storage.seen[File.LOG]) == frame
+
+
+def test_a_body_that_no_journal_writes_is_refused_with_its_batch(tmp_path: Path) -> None:
+    Journal.create(tmp_path, clock=lambda: 0, journal_id=GOLDEN_ID).close()
+    frame, _ = pack(
+        [(Kind.BAR, b'{"row": 1}')],
+        batch=0,
+        first_sequence=0,
+        time_ns=0,
+        journal_id=GOLDEN_ID,
+        previous=NO_HASH,
+    )
+    (tmp_path / "journal.log").write_bytes(frame)
+
+    with pytest.raises(JournalError, match="batch 0: not canonical") as refused:
+        list(read(tmp_path))
+
+    assert refused.value.code is JournalCode.LEDGER_CORRUPT
