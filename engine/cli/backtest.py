@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 _ALL_OF_IT_BPS = 10_000.0
 
+# What an account is like where nothing else is said.
+CASH = 100_000.0
+FEE_BPS = 10.0
+SLIPPAGE_BPS = 5.0
+CASH_BUFFER = 0.01
+
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -25,12 +31,12 @@ def backtest(
         list[str] | None,
         typer.Option("--param", metavar="NAME=VALUE", help="A parameter; may be given several times."),
     ] = None,
-    cash: Annotated[float, typer.Option(help="At the start, in the quote currency.")] = 100_000.0,
-    fee_bps: Annotated[float, typer.Option(min=0.0, help="Of each fill's notional.")] = 10.0,
-    slippage_bps: Annotated[float, typer.Option(min=0.0, help="Added to each fill's price.")] = 5.0,
+    cash: Annotated[float, typer.Option(help="At the start, in the quote currency.")] = CASH,
+    fee_bps: Annotated[float, typer.Option(min=0.0, help="Of each fill's notional.")] = FEE_BPS,
+    slippage_bps: Annotated[float, typer.Option(min=0.0, help="Added to each fill's price.")] = SLIPPAGE_BPS,
     cash_buffer: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Share of equity that sizing leaves out.")
-    ] = 0.01,
+    ] = CASH_BUFFER,
     limits: Annotated[
         bool,
         typer.Option(
@@ -52,7 +58,7 @@ def backtest(
     from engine.strategy_files import load_strategy
     from research.backtest import backtest as play
 
-    settings = _settings(
+    settings = settings_for(
         data, cash=cash, fee_bps=fee_bps, slippage_bps=slippage_bps, cash_buffer=cash_buffer, limited=limits
     )
     done = play(load_strategy(strategy, parameters), settings)
@@ -69,9 +75,16 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _settings(
-    data: str, *, cash: float, fee_bps: float, slippage_bps: float, cash_buffer: float, limited: bool
+def settings_for(
+    data: str,
+    *,
+    cash: float = CASH,
+    fee_bps: float = FEE_BPS,
+    slippage_bps: float = SLIPPAGE_BPS,
+    cash_buffer: float = CASH_BUFFER,
+    limited: bool = True,
 ) -> "TournamentSettings":
+    """Return what an account on one data set is told."""
     from research.configuration import (
         CostProfile,
         LimitProfile,
