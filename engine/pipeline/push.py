@@ -231,19 +231,20 @@ class Pipeline:
         plans, market, recorder = self._plans, self._market, self._recorder
         accounts = self._accounts
         counts = accounts.counts[0]
-        before = (int(counts[FILLS]), int(counts[CLOSES]), int(counts[ORDERS]), int(counts[ACCRUALS]))
+        kinds = (FILLS, CLOSES, ORDERS, ACCRUALS)
+        starts = (
+            recorder.fill_start, recorder.close_start, recorder.order_start, recorder.accrual_start,
+        )  # fmt: skip
+        before = [int(counts[kind]) for kind in kinds]
+        for start, count in zip(starts, before, strict=True):
+            # So that the first record of this bar stands first.
+            start[0] = -count
         plans.start[0] = -counts[NEXT_PLAN]
         plans.stop[0] = plans.start[0] + counts[NEXT_PLAN]
         if weights is not None:
             plans.rows[0] = bar.row
             plans.weights[0] = weights
             plans.stop[0] += 1
-        for start, count in zip(
-            (recorder.fill_start, recorder.close_start, recorder.order_start, recorder.accrual_start),
-            before,
-            strict=True,
-        ):
-            start[0] = -count
         recorder.decisions[0, 0, DECISION_TARGET] = NO_TARGET
         recorder.decisions[0, 0, DECISION_REASON] = Reason.NOT_DECIDED
         recorder.decisions[0, 0, DECISION_CAUSE] = 0
@@ -258,6 +259,15 @@ class Pipeline:
             accounts,
             recorder._replace(first_row=bar.row),
         )
+        fills, closes, orders, accruals = (
+            records[:count].copy() if (count := int(counts[kind]) - known) else records[:0]
+            for records, kind, known in zip(
+                (recorder.fills, recorder.closes, recorder.orders, recorder.accruals),
+                kinds,
+                before,
+                strict=True,
+            )
+        )
         decisions = recorder.decisions[0, 0].copy()
         values = accounts.values[0]
         return Pushed(
@@ -269,10 +279,10 @@ class Pipeline:
             cash=float(values[CASH]),
             equity=float(values[EQUITY]),
             scale=float(values[SCALE]),
-            fills=recorder.fills[: int(counts[FILLS]) - before[0]].copy(),
-            closes=recorder.closes[: int(counts[CLOSES]) - before[1]].copy(),
-            orders=recorder.orders[: int(counts[ORDERS]) - before[2]].copy(),
-            accruals=recorder.accruals[: int(counts[ACCRUALS]) - before[3]].copy(),
+            fills=fills,
+            closes=closes,
+            orders=orders,
+            accruals=accruals,
         )
 
     def state(self) -> State:
