@@ -139,7 +139,7 @@ class Journal:
             If there is no journal.
         JournalError
             LEDGER_CORRUPT, LEDGER_ROLLBACK, ANCHOR_CORRUPT, SCHEMA_NEWER, LOCK_HELD, NETWORK_DISK,
-            JOURNAL_IO, DISK_FULL. Nothing was changed then.
+            JOURNAL_IO, DISK_FULL. What was acknowledged stays as it is.
         """
         storage = storage or _posix(folder, create=False)
         try:
