@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from engine.cli.light import leave_as_typed
 from engine.domain.errors import GauntletError
 
 # Name -> (module that holds a Typer `app`, help). The order is the order of work.
@@ -39,6 +40,10 @@ class _CommandsOnUse(TyperGroup):
         # A placeholder carries name and help; `resolve_command` swaps in the real command.
         placeholders = {name: TyperGroup(name=name, help=line) for name, (_, line) in COMMANDS.items()}
         super().__init__(**attributes | {"commands": placeholders})
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options of `engine` itself, which are switches."""
+        return leave_as_typed(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that `args` begins with, and import it."""

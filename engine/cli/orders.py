@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.status import bar_text, newest_session, session_folder
+from engine.cli.status import moment, newest_session, session_folder
 from engine.journal.read_model import ask
 from engine.journal.views import OrderView, order_views
 
 _SHOWN = 20
+_HEADS = (
+    "order", "decided on the bar (UTC)", "state", "side", "quantity", "symbol", "kind", "price", "filled",
+    "average", "why",
+)  # fmt: skip
+# Numbers stand on the right.
+_RIGHT = frozenset({"order", "quantity", "price", "filled", "average"})
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -50,10 +56,11 @@ def orders(
 def _table(found: Sequence[OrderView]) -> list[str]:
     if not found:
         return []
-    rows = [("order", "state", "side", "quantity", "symbol", "kind", "price", "filled", "average", "why")]
+    rows = [_HEADS]
     rows += [
         (
             str(order.order),
+            f"{moment(order.decided.opened)} to {moment(order.decided.closed)}",
             order.state,
             order.side,
             order.quantity or "all",
@@ -62,17 +69,15 @@ def _table(found: Sequence[OrderView]) -> list[str]:
             _price(order),
             order.filled,
             order.average_price or "",
-            f"{order.why}; decided at the close of {bar_text(order.decided)}",
+            order.why,
         )
         for order in found
     ]
-    # Numbers stand on the right.
-    right = (0, 3, 6, 7, 8)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
+            cell.rjust(width) if _HEADS[column] in _RIGHT else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

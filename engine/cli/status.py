@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.light import LightCommand
 from engine.domain.errors import InputError, JournalError
 from engine.home import sessions_folder
 from engine.journal.read_model import SessionState, ask
@@ -70,7 +71,7 @@ class Report:
     session: SessionView | None = None
 
 
-@app.command(help="Show what every session does, why, and what to do next.")
+@app.command(cls=LightCommand, help="Show what every session does, why, and what to do next.")
 def status(
     session: Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -186,7 +187,10 @@ def _judged(report: Report, view: SessionView) -> Report:
             why=view.why,
             next=f"engine orders --session {report.session_id}",
         )
-    place = "before its first bar" if view.last_decision is None else f"after {bar_text(view.last_decision)}"
+    last = view.last_decision
+    place = "before its first bar"
+    if last is not None:
+        place = f"at bar {last.row:,}, closed {moment(last.closed)} UTC"
     interrupted = view.state is SessionState.INTERRUPTED
     return replace(
         report,
@@ -284,5 +288,9 @@ def _process(report: Report) -> str:
 
 def bar_text(bar: BarTimes) -> str:
     """Return a bar with open and close, as a person reads it."""
-    opened, closed = (text.replace("T", " ").removesuffix(":00Z") for text in (bar.opened, bar.closed))
-    return f"bar {bar.row:,} from {opened} to {closed} UTC"
+    return f"bar {bar.row:,} from {moment(bar.opened)} to {moment(bar.closed)} UTC"
+
+
+def moment(text: str) -> str:
+    """Return a time of a document as a person reads it."""
+    return text.replace("T", " ").removesuffix("Z").removesuffix(":00")
