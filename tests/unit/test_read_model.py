@@ -359,6 +359,16 @@ def test_a_part_that_waits_for_more_is_partial(tmp_path: Path) -> None:
     assert (view.state, view.filled, view.quantity) == ("CANCELED", "0.004", "0.01")
 
 
+def test_an_order_that_fills_on_its_own_bar_may_stand_behind_its_fill(tmp_path: Path) -> None:
+    stop = order(2, 1, 0, 0, kind=OrderKind.STOP, trigger_e8=90 * DOLLAR, parent=0)
+    batch = [bar(2, [1.0, 1.0]), fill(2, 1, 0, -10, 90 * DOLLAR), closed(2, 1, -10), stop]
+    write(tmp_path / "s", [[started()], batch])
+
+    [view] = orders_of(tmp_path / "s")
+
+    assert (view.state, view.side, view.filled, view.average_price) == ("FILLED", "CLOSE", "0.01", "90")
+
+
 def test_prices_and_quantities_are_decimal_text() -> None:
     assert price_e8(0.1) == 10_000_000
     assert price_e8(101.5) == 10_150_000_000
