@@ -197,8 +197,14 @@ def _judged(report: Report, view: SessionView) -> Report:
         verdict=Verdict.STOPPED,
         headline=f"PAPER stopped {place}",
         why="it was interrupted" if interrupted else "its process ended without a word; nothing is lost",
-        next=f"engine paper --session {report.session_id}",
+        next=_going_on(view),
     )
+
+
+def _going_on(view: SessionView) -> str:
+    """Return the command that began the session, which goes on with it."""
+    force = " --force-research" if view.research_only else ""
+    return f"engine paper --strategy {view.asked} --feed replay --data {view.data}{force}"
 
 
 def _trading(view: SessionView) -> str:
@@ -241,9 +247,11 @@ def _show(report: Report) -> None:
     facts = [("why", report.why)]
     if view is not None:
         facts += _facts(view)
+    # Only the command knows between which days.
+    days = "   (with the same --from and --to)" if report.verdict is Verdict.STOPPED else ""
     facts += [
         ("session", f"{report.session_id}, {_process(report)}"),
-        ("next", report.next),
+        ("next", report.next + days),
         ("path", report.path),
     ]
     width = max(len(name) for name, _ in facts)

@@ -116,6 +116,8 @@ class SessionView:
 
     Attributes
     ----------
+    asked
+        What it was begun with: an id, or the bare name of a strategy that nothing promoted.
     rows, next_row
         Bars that it was given, and how many of them are decided or passed, both from the origin on.
     started, written
@@ -134,6 +136,7 @@ class SessionView:
 
     strategy_id: str
     strategy: str
+    asked: str
     research_only: bool
     synthetic: bool
     data: str
@@ -176,6 +179,7 @@ def session_view(model: sqlite3.Connection) -> SessionView | None:
         return None
     clock = _Bars(model, session["timeframe"])
     lot_size = Fraction(session["lot_size"])
+    is_bare = session["research_only"] and not json.loads(session["passport"])["run_id"]
     risk = model.execute("SELECT * FROM risk").fetchone()
     last = model.execute("SELECT * FROM decisions ORDER BY row DESC LIMIT 1").fetchone()
     (next_row,) = model.execute("SELECT coalesce(max(row) + 1, 0) FROM bars").fetchone()
@@ -188,6 +192,7 @@ def session_view(model: sqlite3.Connection) -> SessionView | None:
     return SessionView(
         strategy_id=session["strategy_id"],
         strategy=session["strategy"],
+        asked=session["strategy"] if is_bare else session["strategy_id"],
         research_only=bool(session["research_only"]),
         synthetic=bool(session["synthetic"]),
         data=session["data"],

@@ -27,8 +27,8 @@ from tests.sessions import (
 )
 
 SESSION_KEYS = {
-    "strategy_id", "strategy", "research_only", "synthetic", "data", "timeframe", "instance", "state",
-    "interrupted_row", "resumed", "start_row", "next_row", "rows", "started", "written", "quote",
+    "strategy_id", "strategy", "asked", "research_only", "synthetic", "data", "timeframe", "instance",
+    "state", "interrupted_row", "resumed", "start_row", "next_row", "rows", "started", "written", "quote",
     "start_cash", "cash", "fees", "equity", "since_start", "drawdown", "drawdown_max", "exposure", "scale",
     "mode", "why", "positions", "decisions", "orders", "open_orders", "fills", "last_decision", "last_fill",
 }  # fmt: skip
@@ -97,8 +97,21 @@ def test_a_session_that_died_says_where_and_how_it_goes_on(sessions: Path) -> No
     assert died["headline"] == "PAPER stopped at bar 5, closed 2024-01-07 00:00 UTC"
     assert died["why"] == "its process ended without a word; nothing is lost"
     assert interrupted["why"] == "it was interrupted"
-    assert died["next"] == "engine paper --session s-1"
+    assert died["next"] == "engine paper --strategy trend --feed replay --data planted --force-research"
     assert run("status", "--session", "s-1").startswith("RESEARCH ONLY   PAPER stopped")
+
+
+def test_what_was_promoted_goes_on_by_its_id(sessions: Path) -> None:
+    promoted = [[started(run_id="t-1")], *traded_batches()[1:]]
+    write(sessions / "s-1", promoted)
+    write(sessions / "s-2", [[started(run_id="t-1", research_only=True)], *traded_batches()[1:]])
+
+    [session] = statuses("--session", "s-1")
+    [forced] = statuses("--session", "s-2")
+
+    command = "engine paper --strategy trend-1a2b3c4d --feed replay --data planted"
+    assert (session["next"], forced["next"]) == (command, f"{command} --force-research")
+    assert f"{command}   (with the same --from and --to)" in run("status", "--session", "s-1")
 
 
 @pytest.mark.parametrize(
