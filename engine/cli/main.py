@@ -21,6 +21,7 @@ COMMANDS = {
     "backtest": ("engine.cli.backtest", "Run one strategy on one data set"),
     "tournament": ("engine.cli.tournament", "Play every strategy walk-forward and judge it"),
     "scoreboard": ("engine.cli.scoreboard", "Show the verdicts of a tournament and the reasons"),
+    "paper": ("engine.cli.paper", "Run a strategy on a feed with pretend money"),
     "status": ("engine.cli.status", "Show what every session does, why, and what to do next"),
     "orders": ("engine.cli.orders", "Show the orders of a session, their fills and the reasons"),
     "journal": ("engine.cli.journal", "Find, verify and read the journals"),
