@@ -1,6 +1,6 @@
-"""Computes a strategy's signals in a process that has seen nothing else, for `strategy_check`.
+"""Computes what a strategy says in a process that has seen nothing else, for `strategy_check`.
 
-A strategy that remembers the whole data set, in a global or in a file, gives other signals here than in the
+A strategy that remembers the whole data set, in a global or in a file, gives other values here than in the
 process that has the whole data set. So this process is given panels that end early, and may open no data.
 """
 
@@ -11,15 +11,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import LookAheadError
 from engine.domain.panel import FloatArray, Panel
 from engine.features.evaluate import evaluate
+from engine.features.expression import Expression
 from engine.features.operators import close
 from engine.features.strategy import Strategy
 from engine.strategy_files import add_folder, strategy_file
+from research.graph_nodes import nodes_of
 
 _CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 _OWN_PACKAGES = ("engine.", "research.", "scoreboards.")
@@ -34,6 +37,61 @@ _FORBIDDEN = (
 )
 
 
+class Depth(Enum):
+    """What is computed: the roots of a strategy (`roots_of`), or every node of their graphs (`nodes_of`)."""
+
+    ROOTS = "roots"
+    NODES = "nodes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategyPlace:
+    """Where another process finds a strategy."""
+
+    folder: str
+    module: str
+    class_name: str
+    parameters: Mapping[str, object]
+
+    def load(self) -> Strategy:
+        """Import the strategy."""
+        add_folder(Path(self.folder))
+        kind: type[Strategy] = getattr(importlib.import_module(self.module), self.class_name)
+        return kind.of(self.parameters)
+
+
+def place_of(strategy: Strategy) -> StrategyPlace:
+    """Return where another process finds this strategy."""
+    return StrategyPlace(
+        folder=str(strategy_file(strategy).parent),
+        module=type(strategy).__module__,
+        class_name=type(strategy).__qualname__,
+        parameters=strategy.parameters,
+    )
+
+
+def panel_parts(panel: Panel) -> dict[str, Any]:
+    """Return the arguments that `Panel` is made from, which can be sent to another process."""
+    parts = {field.name: getattr(panel, field.name) for field in fields(panel)}
+    return parts | {"fields": dict(panel.fields)}
+
+
+def roots_of(strategy: Strategy) -> tuple[Expression, ...]:
+    """Return all that a strategy computes: its signal first, then how it wants its orders."""
+    return (strategy.signal(), *strategy.order_roots)
+
+
+def expressions_of(strategy: Strategy, depth: Depth) -> Sequence[Expression]:
+    """Return what is evaluated at a depth."""
+    roots = roots_of(strategy)
+    return roots if depth is Depth.ROOTS else [node.root for node in nodes_of(roots)]
+
+
+def values_of(strategy: Strategy, panel: Panel, depth: Depth = Depth.ROOTS) -> FloatArray:
+    """Return what a strategy computes on a panel, Shape (roots or nodes, T, N)."""
+    return evaluate(expressions_of(strategy, depth), panel)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Request:
     """What the fresh process is told.
@@ -43,21 +101,22 @@ class _Request:
     panels
         Arguments that `Panel` is made from.
     stops
-        By panel: rows at which it is cut, one signal each.
+        By panel: rows at which it is cut, one array of values each.
     """
 
-    folder: str
-    module: str
-    class_name: str
-    parameters: Mapping[str, object]
+    place: StrategyPlace
     panels: Sequence[Mapping[str, Any]]
     stops: Sequence[Sequence[int]]
+    depth: Depth
 
 
-def fresh_signals(
-    strategy: Strategy, panels: Sequence[Panel], stops: Sequence[Sequence[int]]
+def fresh_values(
+    strategy: Strategy,
+    panels: Sequence[Panel],
+    stops: Sequence[Sequence[int]],
+    depth: Depth = Depth.ROOTS,
 ) -> list[list[FloatArray]]:
-    """Return the signals of a strategy on panels cut at `stops`, computed in a fresh process.
+    """Return `values_of` a strategy on panels cut at `stops`, computed in a fresh process.
 
     Raises
     ------
@@ -65,12 +124,7 @@ def fresh_signals(
         If the strategy does not work there: it needs what a panel does not hold.
     """
     request = _Request(
-        folder=str(strategy_file(strategy).parent),
-        module=type(strategy).__module__,
-        class_name=type(strategy).__qualname__,
-        parameters=strategy.parameters,
-        panels=[_parts(panel) for panel in panels],
-        stops=stops,
+        place=place_of(strategy), panels=[panel_parts(panel) for panel in panels], stops=stops, depth=depth
     )
     answer = subprocess.run(
         [sys.executable, "-m", "research.fresh_signals"],
@@ -83,26 +137,20 @@ def fresh_signals(
         lines = answer.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"the process ended with {answer.returncode}"
         raise LookAheadError(f"{strategy.name} does not work in a fresh process: {reason}")
-    signals: list[list[FloatArray]] = pickle.loads(answer.stdout)
-    return signals
-
-
-def _parts(panel: Panel) -> dict[str, Any]:
-    parts = {field.name: getattr(panel, field.name) for field in fields(panel)}
-    return parts | {"fields": dict(panel.fields)}
+    values: list[list[FloatArray]] = pickle.loads(answer.stdout)
+    return values
 
 
 def _answer(request: _Request) -> list[list[FloatArray]]:
     panels = [Panel(**parts) for parts in request.panels]
     # Compiled code is read from files, so it is loaded before files are out of bounds.
     evaluate([close], panels[0].rows(0, 1))
-    add_folder(Path(request.folder))
+    add_folder(Path(request.place.folder))
     sys.addaudithook(_refuse_data)
-    kind: type[Strategy] = getattr(importlib.import_module(request.module), request.class_name)
-    strategy = kind.of(request.parameters)
+    strategy = request.place.load()
     return [
         # Short panels first: nothing that was seen in a long one can help with a short one.
-        [evaluate([strategy.signal()], panel.rows(0, stop))[0] for stop in sorted(panel_stops)]
+        [values_of(strategy, panel.rows(0, stop), request.depth) for stop in sorted(panel_stops)]
         for panel, panel_stops in zip(panels, request.stops, strict=True)
     ]
 

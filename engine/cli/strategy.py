@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import json
 import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +17,12 @@ from engine.domain.errors import GauntletError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from engine.features.expression import Expression
     from engine.features.strategy import Strategy
     from research.strategy_check import CheckResult, Difference
 
 CHECK_SAID_NO = 1
+_GRAPH_LINES = 16
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, write, check and show strategies.")
 
@@ -101,6 +105,9 @@ def show(name: _Name, param: _Parameters = None, as_json: _Json = False) -> None
     """Show parameters, identity, warm-up and the graph of a strategy."""
     strategy = _strategy(name, param)
     signal = strategy.signal()
+    warmups = _warmups([signal, *strategy.order_roots])
+    style = strategy.orders()
+    orders = None if style is None else {name: repr(value) for name, value in vars(style).items()}
     bounds = {
         field.name: {"low": field.metadata["low"], "high": field.metadata["high"], "default": field.default}
         for field in dataclasses.fields(strategy)
@@ -115,10 +122,12 @@ def show(name: _Name, param: _Parameters = None, as_json: _Json = False) -> None
                 "invest": strategy.invest.value,
                 "parameters": strategy.parameters,
                 "bounds": bounds,
-                "warmup": signal.warmup,
+                "warmup": next(iter(warmups.values())) if len(set(warmups.values())) == 1 else None,
+                "warmup_by_timeframe": warmups,
                 "hash": strategy.hash,
                 "graph_hash": signal.hash,
                 "graph": repr(signal),
+                "orders": orders,
             }
         )
         return
@@ -127,7 +136,7 @@ def show(name: _Name, param: _Parameters = None, as_json: _Json = False) -> None
     facts = [
         ("reference", strategy.reference),
         ("invest", strategy.invest.value),
-        ("warm-up", f"{signal.warmup} bars"),
+        ("warm-up", _counts(warmups)),
         ("hash", strategy.hash),
         ("file", _file(strategy)),
     ]
@@ -141,6 +150,8 @@ def show(name: _Name, param: _Parameters = None, as_json: _Json = False) -> None
     width = max(len(key) for key, _ in facts)
     _lines(console, [f"  {key:<{width}}  {value}" for key, value in facts])
     _lines(console, ["", *(f"  {line}" for line in signal.draw().splitlines())])
+    if orders is not None:
+        _lines(console, ["", "  orders", *(f"    {key:<13}  {value}" for key, value in orders.items())])
     _lines(console, ["", f"next   engine strategy check {name}"])
 
 
@@ -156,7 +167,9 @@ def check(
     from research.strategy_check import CheckOutcome, check_strategy
 
     strategy = _strategy(name, param)
-    results = check_strategy(strategy, load(data))
+    panel = load(data)
+    with _waiting(f"checking {strategy.name} on {data}") as tell:
+        results = check_strategy(strategy, panel, report=lambda result: tell(result.check))
     failed = [result for result in results if result.outcome is CheckOutcome.FAIL]
     if as_json:
         _print_json(
@@ -204,10 +217,16 @@ def _print_checks(strategy: "Strategy", data: str, results: "tuple[CheckResult, 
 
 def _where(difference: "Difference") -> list[str]:
     bar = f"bar opened {_instant(difference.opened)}, closed {_instant(difference.closed)}"
-    return [
+    lines = [
         f"first at {difference.symbol}, row {difference.row}, {bar}",
-        f"expected {difference.expected:g}, found {difference.found:g}",
+        f"{difference.measured}: expected {difference.expected:g}, found {difference.found:g}",
     ]
+    if difference.operator:
+        graph = difference.graph.splitlines()
+        lines += [f"begins in {difference.operator}", *(f"  {line}" for line in graph[:_GRAPH_LINES])]
+        if len(graph) > _GRAPH_LINES:
+            lines.append(f"  and {len(graph) - _GRAPH_LINES} lines more, see --json")
+    return lines
 
 
 def _document(result: "CheckResult") -> dict[str, Any]:
@@ -220,6 +239,8 @@ def _document(result: "CheckResult") -> dict[str, Any]:
             # JSON has no NaN.
             "expected": _number(result.difference.expected),
             "found": _number(result.difference.found),
+            "operator": result.difference.operator or None,
+            "graph": result.difference.graph or None,
         }
     return {
         "check": result.check,
@@ -227,6 +248,38 @@ def _document(result: "CheckResult") -> dict[str, Any]:
         "explanation": result.explanation,
         "difference": difference,
     }
+
+
+def _warmups(roots: "Sequence[Expression]") -> dict[str, int]:
+    """Return the warm-up by length of bar; it differs where a slower timeframe is used."""
+    from engine.domain.time import Timeframe
+
+    return {bars.value: max(root.warmup_on(bars) for root in roots) for bars in Timeframe}
+
+
+def _counts(warmups: dict[str, int]) -> str:
+    if len(set(warmups.values())) == 1:
+        return f"{next(iter(warmups.values()))} bars"
+    return ", ".join(f"{count} bars of {timeframe}" for timeframe, count in warmups.items())
+
+
+@contextmanager
+def _waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on stderr, if it is a terminal, what is being waited for; the function adds what is done."""
+    from rich.console import Console
+
+    done: list[str] = []
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield done.append
+        return
+    with console.status(what) as status:
+
+        def tell(name: str) -> None:
+            done.append(name)
+            status.update(f"{what}: {', '.join(done)} done")
+
+        yield tell
 
 
 def _number(value: float) -> float | None:
