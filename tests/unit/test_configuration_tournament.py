@@ -156,7 +156,9 @@ def test_parameters_may_name_any_strategy_when_all_are_played(folder: Path) -> N
 def test_a_profile_that_is_not_there_names_those_that_are(folder: Path) -> None:
     edit(folder / "port-test.yaml", "costs: us_equity", "costs: cheap")
 
-    with pytest.raises(InputError, match=r"profile cheap: there are us_equity, us_equity_margin; write .*cheap\.yaml"):
+    with pytest.raises(
+        InputError, match=r"cheap: there are us_equity, us_equity_margin; write .*cheap\.yaml"
+    ):
         read(folder / "port-test.yaml")
 
 
