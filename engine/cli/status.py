@@ -263,7 +263,7 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
     cash = ", ".join(f"{Decimal(amount):,.2f} {currency}" for currency, amount in view.cash.items())
     facts = [
         ("runs", f"{view.strategy_id} on {view.data}, bars of {view.timeframe}"),
-        ("equity", f"{view.equity:,.2f} {view.quote}, {view.since_start:+.2%} since the start"),
+        ("equity", f"{view.equity:,.2f} {view.quote}, {view.since_start:+,.2%} since the start"),
         ("drawdown", f"{view.drawdown:.2%}, {view.drawdown_max:.2%} at worst"),
         ("exposure", f"{view.exposure:.1%}, cash {cash}"),
     ]
