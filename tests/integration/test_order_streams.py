@@ -1,4 +1,4 @@
-"""Equal inputs give equal orders, whatever the hash seed, the threads, or the vector units of the processor."""
+"""Equal inputs give equal orders: no hash seed, number of threads or vector unit changes one."""
 
 import json
 import os
