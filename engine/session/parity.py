@@ -1,0 +1,202 @@
+"""The proof that paper equals backtest: the session's bars again, through the compiled path of research.
+
+A session is fed one bar at a time; here the whole period runs at once, from the data set and not from the
+journal. Both must agree to the last bit in everything that was decided, ordered, filled and booked. Where
+they do not, the first difference in time is named with the stage that it comes from: a bar makes signals,
+fills what earlier bars ordered, moves cash, decides and orders, in this order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.compiled import CORE_VERSION
+from engine.data import catalogue
+from engine.domain.errors import AllocationError, InvalidValueError, JournalError
+from engine.domain.panel import Panel
+from engine.domain.portfolio import Plan
+from engine.features.strategy import Strategy
+from engine.journal.reading import verify
+from engine.pipeline.planning import batch_plan
+from engine.session.comparison import in_account, in_bars, in_session, in_weights
+from engine.session.difference import Divergence, Found, Stage
+from engine.session.explanation import Difference, bar_times, told
+from engine.session.journaled import Counts, Journaled, read_session
+from engine.session.rerun import fed_rows, is_recomputed, plan_of_facts, play
+from engine.strategy_files import load_strategy
+
+RECHECK_TOLERANCE = 5e-4
+"""How far weights may be from those that a solver found before (RULINGS B4); the tournament's too."""
+
+_STAGES = tuple(Stage)
+_NOTHING = Counts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSource:
+    """Where the backtest's base weights came from.
+
+    Attributes
+    ----------
+    recomputed
+        False for an allocation by a solver: its weights are facts, taken from the journal, and solved again
+        only to see that they still come out.
+    gap
+        Largest distance between a journaled weight and the one that came out here.
+    tolerance
+        What it may be.
+    """
+
+    recomputed: bool
+    gap: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Whether a session did what a backtest of the same bars does.
+
+    Attributes
+    ----------
+    journal, backtest
+        How much there was on each side.
+    first_opened, last_closed
+        Of the bars that were compared, ISO-8601 in UTC; None where there is none yet.
+    first_difference
+        None where there is none.
+    notes
+        What a reader should know beside the verdict, a sentence each.
+    """
+
+    parity: bool
+    strategy_id: str = ""
+    data: str = ""
+    finished: bool = False
+    journal: Counts = _NOTHING
+    backtest: Counts = _NOTHING
+    first_opened: str | None = None
+    last_closed: str | None = None
+    weights: WeightsSource | None = None
+    first_difference: Difference | None = None
+    notes: tuple[str, ...] = ()
+
+
+def prove(
+    folder: Path,
+    *,
+    load_panel: Callable[[str], Panel] = catalogue.load,
+    load: Callable[[str, Mapping[str, Any]], Strategy] = load_strategy,
+) -> Parity:
+    """Compare a session with a backtest of its period.
+
+    Parameters
+    ----------
+    folder
+        Of the session, which holds its journal.
+    load_panel, load
+        Find a data set by name, and a strategy by name and parameters.
+
+    Raises
+    ------
+    InputError
+        If there is no journal, or strategy or data set are not known any more.
+    """
+    try:
+        journaled = read_session(folder)
+    except JournalError as error:
+        # What cannot be trusted is not compared, not even in part.
+        return Parity(
+            parity=False,
+            first_difference=Difference(
+                cause=Divergence.JOURNAL_DAMAGED, what=Stage.TERMS, explanation=str(error)
+            ),
+        )
+    passport = journaled.start.passport
+    done = compare(
+        journaled, load_panel(journaled.start.data.name), load(passport.strategy, passport.parameters)
+    )
+    problem = verify(folder).problem
+    return replace(done, notes=(*done.notes, f"the end of the journal: {problem}")) if problem else done
+
+
+def compare(journaled: Journaled, panel: Panel, strategy: Strategy) -> Parity:
+    """Compare what a journal says with a backtest on the bars of a data set.
+
+    Parameters
+    ----------
+    panel
+        The data set as it is today.
+    strategy
+        As it is today, with the parameters of the passport.
+    """
+    start, bars = journaled.start, journaled.bars
+    fed = fed_rows(start, panel)
+    found = [*in_session(journaled), *in_bars(journaled, fed)]
+    backtest = weights = None
+    # On other terms, or where bars are gone, there is no such backtest.
+    lost = any(item.stage is Stage.TERMS for item in found) or len(fed) < len(bars)
+    if not lost and len(bars) > start.start_row:
+        plan, weights, wrong = _base_weights(journaled, fed)
+        found += wrong
+        if plan is not None:
+            backtest = play(journaled, fed, strategy, plan)
+            found += in_account(journaled, backtest)
+    first = min(found, key=lambda item: (item.row, _STAGES.index(item.stage)), default=None)
+    return Parity(
+        parity=first is None,
+        strategy_id=start.passport.strategy_id,
+        data=start.data.name,
+        finished=journaled.finished is not None,
+        journal=journaled.counts,
+        backtest=_NOTHING if backtest is None else backtest.counts,
+        first_opened=bar_times(journaled, fed, 0)[0],
+        last_closed=bar_times(journaled, fed, len(bars) - 1)[1],
+        weights=weights,
+        first_difference=None if first is None else told(first, journaled, fed, strategy),
+        notes=tuple(_notes(journaled, fed, strategy, first)),
+    )
+
+
+def _base_weights(
+    journaled: Journaled, fed: Panel
+) -> tuple[Plan | None, WeightsSource | None, tuple[Found, ...]]:
+    """Return the plan that the backtest follows, where it is from, and where the journal departs from it."""
+    start, facts, terms = journaled.start, journaled.weights, journaled.start.passport.plan
+    recomputed = is_recomputed(terms)
+    try:
+        again = batch_plan(fed, terms, start.start_row, len(journaled.bars))
+        plan = again if recomputed else plan_of_facts(facts, terms)
+    except (AllocationError, InvalidValueError) as error:
+        row = int(facts.rows[0]) if len(facts.rows) else start.start_row
+        wrong = Found(
+            cause=Divergence.WEIGHTS, stage=Stage.WEIGHTS, row=row, field="weights", backtest=str(error)
+        )
+        return None, None, (wrong,)
+    tolerance = 0.0 if recomputed else RECHECK_TOLERANCE
+    shared = min(len(facts.rows), len(again.rows))
+    gaps = np.abs(facts.weights[:shared] - again.weights[:shared])
+    source = WeightsSource(
+        recomputed=recomputed, gap=float(gaps.max()) if gaps.size else 0.0, tolerance=tolerance
+    )
+    return plan, source, tuple(in_weights(journaled, again, tolerance))
+
+
+def _notes(journaled: Journaled, fed: Panel, strategy: Strategy, first: Found | None) -> Iterator[str]:
+    start, bars = journaled.start, journaled.bars
+    if journaled.finished is None:
+        yield f"the session is not finished: compared up to its last bar, {len(bars):,} of {start.rows:,}"
+    if len(bars) <= start.start_row:
+        yield "nothing was decided yet: only bars were compared"
+    if start.passport.core_version != CORE_VERSION:
+        yield f"compiled code was {start.passport.core_version} in the session, is {CORE_VERSION} here"
+    if start.passport.graph_hash != strategy.hash:
+        was, now = start.passport.graph_hash[:12], strategy.hash[:12]
+        yield f"the file of {start.passport.strategy} was changed since: its graph was {was}, is {now}"
+    if fed.content_hash != start.data.content_hash and (first is None or first.stage is not Stage.BARS):
+        yield (
+            f"{start.data.name} was revised in what the session does not read, or after its last bar: "
+            f"bars {start.data.content_hash[:12]}, now {fed.content_hash[:12]}"
+        )
