@@ -74,7 +74,7 @@ def next_step(board: Board) -> tuple[str, str]:
     if board.candidates:
         best = board.candidates[0]
         return (
-            f"engine backtest --strategy {best.text('strategy')} --data {best.text('universe')}",
-            "and look at its fills",
+            f"engine promote {best.text('strategy_id')} --to paper",
+            "then run it with pretend money",
         )
     return "engine strategy new NAME", "and try another idea; every try is counted"
