@@ -10,7 +10,8 @@ from typing import Any
 
 from engine.compiled import CORE_VERSION
 from engine.data import catalogue
-from engine.domain.errors import GauntletError, InputError
+from engine.domain.errors import GauntletError, RefusedError
+from engine.domain.identity import content_hash
 from engine.domain.panel import Panel
 from engine.domain.passport import Number, Passport, PlanKind, PlanTerms
 from engine.features.strategy import Strategy
@@ -24,6 +25,7 @@ from research.configuration import TournamentSettings, from_document, of_source
 from research.grounds import Ground, survey, whole_pool
 
 _AGAIN = "play the tournament again"
+_ABSENT = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ def rebuild(entry: Entry) -> Rebuilt:
     drift = [
         *_core_drift(entry),
         *_data_drift(entry, ground),
-        *_configuration_drift(entry, settings),
+        *_configuration_drift(entry),
         *_strategy_drift(entry, strategy),
     ]
     if identity_hash != entry.identity_hash and not drift:
@@ -258,40 +260,32 @@ def _strategy_drift(entry: Entry, strategy: Strategy) -> list[Drift]:
     return [Drift(what=f"graph of {entry.strategy}", was=entry.parameters_hash, now=now, mend=_AGAIN)]
 
 
-def _configuration_drift(entry: Entry, played: TournamentSettings) -> list[Drift]:
+def _configuration_drift(entry: Entry) -> list[Drift]:
     """Compare the values that were played with those that their source names now, one drift a value."""
-    if played.content_hash != entry.configuration_hash:
+    said = content_hash(entry.configuration)
+    if said != entry.configuration_hash:
         # The board contradicts itself: it was edited.
-        return [
-            Drift(
-                what="configuration on the board",
-                was=entry.configuration_hash,
-                now=played.content_hash,
-                mend=_AGAIN,
-            )
-        ]
+        was = entry.configuration_hash
+        return [Drift(what="configuration on the board", was=was, now=said, mend=_AGAIN)]
     try:
         present = of_source(entry.source, entry.universes)
     except GauntletError as error:
         # The message may be long, and a screen has one line for it.
-        return [
-            Drift(
-                what="configuration",
-                was=entry.source,
-                now=str(error).partition("\n")[0],
-                mend="put the file back, or play the tournament again",
-            )
-        ]
-    was, now = _leaves(entry.configuration), _leaves(present.document)
+        words = str(error).partition("\n")[0]
+        mend = "put the file back, or play the tournament again"
+        return [Drift(what="configuration", was=entry.source, now=words, mend=mend)]
+    was_values, now_values = _leaves(entry.configuration), _leaves(present.document)
     return [
         Drift(
             what=_place(path),
-            was=str(was.get(path, "not there")),
-            now=str(now.get(path, "not there")),
-            mend=f"put it back in {entry.source}, or play the tournament again",
+            was=str(was_values.get(path, "not there")),
+            now=str(now_values.get(path, "not there")),
+            mend=f"put it back in {entry.source}, or play the tournament again"
+            if path in was_values.keys() & now_values.keys()
+            else _AGAIN,
         )
-        for path in sorted(was.keys() | now.keys())
-        if was.get(path) != now.get(path)
+        for path in sorted(was_values.keys() | now_values.keys())
+        if was_values.get(path, _ABSENT) != now_values.get(path, _ABSENT)
     ]
 
 
@@ -319,12 +313,12 @@ def require_unchanged(rebuilt: Rebuilt) -> None:
 
     Raises
     ------
-    InputError
+    RefusedError
         Naming everything that changed.
     """
     if rebuilt.drift:
         changed = "; ".join(f"{drift.what} was {drift.was}, is {drift.now}" for drift in rebuilt.drift)
-        raise InputError(
+        raise RefusedError(
             f"{rebuilt.passport.strategy_id} cannot be made again as {rebuilt.passport.run_id} played it: "
             f"{changed}; {rebuilt.drift[0].mend}"
         )

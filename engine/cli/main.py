@@ -21,6 +21,8 @@ COMMANDS = {
     "backtest": ("engine.cli.backtest", "Run one strategy on one data set"),
     "tournament": ("engine.cli.tournament", "Play every strategy walk-forward and judge it"),
     "scoreboard": ("engine.cli.scoreboard", "Show the verdicts of a tournament and the reasons"),
+    "report": ("engine.cli.report", "Write the report on a row of a scoreboard, or on a bare strategy"),
+    "promote": ("engine.cli.promote", "Move what passed one step up, or say what is missing"),
     "paper": ("engine.cli.paper", "Run a strategy on a feed with pretend money"),
     "status": ("engine.cli.status", "Show what every session does, why, and what to do next"),
     "orders": ("engine.cli.orders", "Show the orders of a session, their fills and the reasons"),
