@@ -43,7 +43,10 @@ CASES: dict[str, tuple[Expression, ...]] = {
     "rolling_rank": (op.rolling_rank(close, 2), op.rolling_rank(close, 6)),
     "zscore": (op.zscore(close, 6),),
     "rolling_corr": (op.rolling_corr(close, volume, 5), op.rolling_corr(close, op.field("level"), 4)),
-    "rolling_beta": (op.rolling_beta(op.returns(close), op.returns(op.field("level")), 6),),
+    "rolling_beta": (
+        op.rolling_beta(op.returns(close), op.returns(op.field("level")), 6),
+        op.rolling_beta(close, volume, 5),
+    ),
     "rolling_cov": (op.rolling_cov(close, volume, 5), op.rolling_cov(close, close, 2)),
     "rolling_skew": (op.rolling_skew(close, 3), op.rolling_skew(close, 6)),
     "rolling_kurtosis": (op.rolling_kurtosis(close, 4), op.rolling_kurtosis(volume, 7)),

@@ -45,6 +45,65 @@ def wilder_rsi(x: pd.Series) -> pd.Series:
     return 100 - 100 / (1 + gain / loss)
 
 
+def of_bars(function: Callable[[pd.DataFrame], pd.Series]) -> Callable[[], pd.DataFrame]:
+    """Apply to each instrument's bars without those in which it did not trade."""
+
+    def each() -> pd.DataFrame:
+        columns = {}
+        for j in range(4):
+            names = ("open", "high", "low", "close", "volume")
+            bars = pd.DataFrame({name: frame(name)[j] for name in names}).dropna()
+            columns[j] = function(bars).reindex(range(len(PANEL)))
+        return pd.DataFrame(columns)
+
+    return each
+
+
+def macd_line(x: pd.Series) -> pd.Series:
+    return (
+        x.ewm(span=12, adjust=False, min_periods=12).mean()
+        - x.ewm(span=26, adjust=False, min_periods=26).mean()
+    )
+
+
+def typical(bars: pd.DataFrame) -> pd.Series:
+    return (bars["high"] + bars["low"] + bars["close"]) / 3
+
+
+def stochastic_k(bars: pd.DataFrame) -> pd.Series:
+    lowest, highest = bars["low"].rolling(14).min(), bars["high"].rolling(14).max()
+    return 100 * (bars["close"] - lowest) / (highest - lowest)
+
+
+def money_flow(bars: pd.DataFrame, length: int) -> pd.Series:
+    change = typical(bars).diff()
+    money = (typical(bars) * bars["volume"]).where(change.notna())
+    gain = money.where(change > 0, 0.0).where(change.notna()).rolling(length).sum()
+    loss = money.where(change < 0, 0.0).where(change.notna()).rolling(length).sum()
+    return 100 - 100 / (1 + gain / loss)
+
+
+def true_ranges(bars: pd.DataFrame) -> pd.Series:
+    before = bars["close"].shift()
+    spans = [bars["high"] - bars["low"], (bars["high"] - before).abs(), (bars["low"] - before).abs()]
+    return pd.concat(spans, axis=1).max(axis=1).where(before.notna()).dropna()
+
+
+def directional_lines(bars: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Wilder's directional movement as his book tells it, one average after the other."""
+
+    def average(x: pd.Series) -> pd.Series:
+        return x.ewm(alpha=1 / length, adjust=False, min_periods=length).mean()
+
+    up, down = bars["high"].diff().dropna(), -bars["low"].diff().dropna()
+    rise = up.where((up > down) & (up > 0), 0.0)
+    fall = down.where((down > up) & (down > 0), 0.0)
+    spans = average(true_ranges(bars))
+    plus, minus = 100 * average(rise) / spans, 100 * average(fall) / spans
+    one_sided = (100 * (plus - minus).abs() / (plus + minus)).dropna()
+    return pd.DataFrame({"plus": plus, "minus": minus, "adx": average(one_sided)})
+
+
 ORACLES: list[tuple[Expression, Callable[[], pd.DataFrame]]] = [
     (op.lag(close, 3), by_observation(lambda x: x.shift(3))),
     (op.diff(close, 2), by_observation(lambda x: x.diff(2))),
@@ -88,6 +147,81 @@ ORACLES: list[tuple[Expression, Callable[[], pd.DataFrame]]] = [
     (op.rsi(close, 14), by_observation(wilder_rsi)),
     (op.rolling_corr(close, open_, 20), of_pairs(lambda x, y: x.rolling(20).corr(y))),
     (op.rolling_beta(close, open_, 20), of_pairs(lambda x, y: x.rolling(20).cov(y) / y.rolling(20).var())),
+    (op.rolling_cov(close, open_, 20), of_pairs(lambda x, y: x.rolling(20).cov(y))),
+    (op.rolling_skew(op.returns(close), 30), by_observation(lambda x: x.pct_change().rolling(30).skew())),
+    (op.rolling_kurtosis(op.returns(close), 30), by_observation(lambda x: x.pct_change().rolling(30).kurt())),
+    (
+        op.rolling_deviation(close, 15),
+        by_observation(lambda x: x.rolling(15).apply(lambda w: np.abs(w - w.mean()).mean(), raw=True)),
+    ),
+    (
+        op.wma(close, 12),
+        by_observation(
+            lambda x: x.rolling(12).apply(lambda w: np.average(w, weights=range(1, 13)), raw=True)
+        ),
+    ),
+    (
+        op.rolling_slope(close, 25),
+        by_observation(lambda x: x.rolling(25).apply(lambda w: np.polyfit(np.arange(25), w, 1)[0], raw=True)),
+    ),
+    (op.roc(close, 10), by_observation(lambda x: 100 * x.pct_change(10))),
+    (
+        op.efficiency_ratio(close, 10),
+        by_observation(lambda x: x.diff(10).abs() / x.diff().abs().rolling(10).sum()),
+    ),
+    (
+        op.bollinger(close, 20, 2.0).width,
+        by_observation(lambda x: 4 * x.rolling(20).std() / x.rolling(20).mean()),
+    ),
+    (
+        op.percent_b(close, 20, 2.0),
+        by_observation(lambda x: (x - x.rolling(20).mean()) / (4 * x.rolling(20).std()) + 0.5),
+    ),
+    (
+        op.macd(close, 12, 26, 9).signal,
+        by_observation(lambda x: macd_line(x).ewm(span=9, adjust=False, min_periods=9).mean()),
+    ),
+    (
+        op.macd(close, 12, 26, 9).histogram,
+        by_observation(lambda x: macd_line(x) - macd_line(x).ewm(span=9, adjust=False, min_periods=9).mean()),
+    ),
+    (
+        op.volatility_target(1.0, 0.15, 30, bars_a_year=365),
+        by_observation(lambda x: (0.15 / (x.pct_change().rolling(30).std() * 365**0.5)).clip(upper=1.0)),
+    ),
+    (op.stochastic(14, 3).k, of_bars(stochastic_k)),
+    (op.stochastic(14, 3).d, of_bars(lambda bars: stochastic_k(bars).rolling(3).mean())),
+    (op.williams_r(14), of_bars(lambda bars: stochastic_k(bars) - 100)),
+    (
+        op.cci(20),
+        of_bars(
+            lambda bars: (
+                (typical(bars) - typical(bars).rolling(20).mean())
+                / (0.015 * typical(bars).rolling(20).apply(lambda w: np.abs(w - w.mean()).mean(), raw=True))
+            )
+        ),
+    ),
+    (
+        op.obv(20),
+        of_bars(lambda bars: (np.sign(bars["close"].diff()) * bars["volume"]).rolling(20).sum()),
+    ),
+    (op.mfi(14), of_bars(lambda bars: money_flow(bars, 14))),
+    (
+        op.keltner(20, 2.0, 10).upper,
+        of_bars(
+            lambda bars: (
+                bars["close"].ewm(span=20, adjust=False, min_periods=20).mean()
+                + 2.0 * true_ranges(bars).ewm(alpha=1 / 10, adjust=False, min_periods=10).mean()
+            )
+        ),
+    ),
+    (op.directional(14).plus, of_bars(lambda bars: directional_lines(bars, 14)["plus"])),
+    (op.directional(14).minus, of_bars(lambda bars: directional_lines(bars, 14)["minus"])),
+    (op.adx(14), of_bars(lambda bars: directional_lines(bars, 14)["adx"])),
+    (
+        op.cross_mean(close),
+        lambda: frame("close").apply(lambda row: row.mask(row.notna(), row.mean()), axis=1),
+    ),
     (
         op.cross_rank(close),
         lambda: (frame("close").rank(axis=1) - 1).div(frame("close").count(axis=1) - 1, axis=0),
