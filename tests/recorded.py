@@ -18,7 +18,6 @@ from engine.session.session import Beginning, Ports, Sources, open_session, run
 from engine.session.start import FedData, SessionStart
 from tests.builders import random_panel
 
-# Ten bars a year for costs and limits to matter within a few hundred.
 COSTS = Costs(half_spread_bps=1.0, impact_coefficient=20.0)
 RULES = Rules(participation=0.2, order_bound_bps=300.0, minimum_notional=5.0, lot_size=0.01)
 LIMITS = Limits(halt_bars=5, recovery_bars=15)
@@ -58,26 +57,24 @@ def lively_panel(rows: int = 240, instruments: int = 4, *, seed: int = 7) -> Pan
 
 def passport_of(strategy: Strategy, panel: Panel, plan: PlanTerms = LISTED, **changes: Any) -> Passport:
     """Return the passport of a strategy on a panel."""
-    return Passport(
-        **{
-            "strategy_id": f"{strategy.name}-1a2b3c4d",
-            "strategy": strategy.name,
-            "parameters": strategy.parameters,
-            "invest": strategy.invest,
-            "graph_hash": strategy.hash,
-            "universe": panel.name,
-            "symbols": panel.symbols,
-            "timeframe": panel.timeframe.value,
-            "plan": plan,
-            "costs": COSTS._asdict(),
-            "rules": RULES._asdict(),
-            "limits": LIMITS._asdict(),
-            "cash": 10_000.0,
-            "core_version": CORE_VERSION,
-            "identity_hash": "1" * 64,
-        }
-        | changes
+    usual = Passport(
+        strategy_id=f"{strategy.name}-1a2b3c4d",
+        strategy=strategy.name,
+        parameters=strategy.parameters,
+        invest=strategy.invest,
+        graph_hash=strategy.hash,
+        universe=panel.name,
+        symbols=panel.symbols,
+        timeframe=panel.timeframe.value,
+        plan=plan,
+        costs=COSTS._asdict(),
+        rules=RULES._asdict(),
+        limits=LIMITS._asdict(),
+        cash=10_000.0,
+        core_version=CORE_VERSION,
+        identity_hash="1" * 64,
     )
+    return replace(usual, **changes)
 
 
 def record(

@@ -26,6 +26,8 @@ COMMANDS = {
     "paper": ("engine.cli.paper", "Run a strategy on a feed with pretend money"),
     "status": ("engine.cli.status", "Show what every session does, why, and what to do next"),
     "orders": ("engine.cli.orders", "Show the orders of a session, their fills and the reasons"),
+    "parity": ("engine.cli.parity", "Prove that a session did what a backtest of its bars does"),
+    "replay": ("engine.cli.replay", "Work a session again from its journal alone"),
     "journal": ("engine.cli.journal", "Find, verify and read the journals"),
 }
 

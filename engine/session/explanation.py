@@ -10,7 +10,7 @@ from engine.core.records import NO_TARGET
 from engine.domain.panel import Panel
 from engine.features.strategy import Strategy
 from engine.session.difference import Divergence, Found, Stage, Value
-from engine.session.journaled import Journaled
+from engine.session.journaled import Journaled, iso
 
 _WORDS: Mapping[Divergence, str] = {
     Divergence.TERMS_CHANGED: "what the session was told is not what its name stands for: "
@@ -165,9 +165,4 @@ def bar_times(journaled: Journaled, fed: Panel, row: int) -> tuple[str | None, s
         opened = int(fed.timestamps[row])
     else:
         return None, None
-    closed = opened + journaled.start.data.timeframe.nanoseconds
-    first, second = (
-        str(np.datetime_as_string(np.datetime64(time, "ns"), unit="s", timezone="UTC"))
-        for time in (opened, closed)
-    )
-    return first, second
+    return iso(opened), iso(opened + journaled.start.data.timeframe.nanoseconds)

@@ -195,6 +195,11 @@ class Journaled:
         )
 
 
+def iso(time_ns: int) -> str:
+    """Return a time, UTC nanoseconds, as ISO-8601 in UTC."""
+    return str(np.datetime_as_string(np.datetime64(time_ns, "ns"), unit="s", timezone="UTC"))
+
+
 def count_intents(targets: IntArray, lots: IntArray) -> int:
     """Return how many targets, shape (D, N), are decided and not what is held."""
     return int(np.count_nonzero((targets != NO_TARGET) & (targets != lots)))

@@ -1,0 +1,131 @@
+"""`engine parity`: whether a session did what a backtest of the same bars does, to the last bit."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.light import LightCommand
+
+if TYPE_CHECKING:
+    from engine.session.parity import Parity
+
+CHECK_SAID_NO = 1
+# Name in `engine.session.journaled.Counts` -> what a person calls it.
+_COMPARED = {
+    "bars": "bars",
+    "base_weights": "base weights",
+    "decisions": "decisions",
+    "intents": "intents",
+    "orders": "orders",
+    "fills": "fills",
+    "order_ends": "order ends",
+    "cash_movements": "cash movements",
+}
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(cls=LightCommand, help="Prove that a session did what a backtest of its bars does.")
+def parity(
+    session: Annotated[str, typer.Option("--session", metavar="ID", help="See: engine status")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Run the session's period as a backtest and compare everything. Exit 1 at the first difference."""
+    from engine.cli.status import session_folder
+
+    folder = session_folder(session)
+
+    from engine.session.parity import prove
+
+    proven = prove(folder)
+    if as_json:
+        typer.echo(json.dumps(_document(proven, folder), sort_keys=True, allow_nan=False))
+    else:
+        _show(proven, folder)
+    if not proven.parity:
+        raise typer.Exit(CHECK_SAID_NO)
+
+
+def coloured(text: str, *, good: bool) -> str:
+    """Return a verdict in its colour, plain where somebody wants none."""
+    if "NO_COLOR" in os.environ:
+        return text
+    return typer.style(text, fg=typer.colors.BLUE if good else typer.colors.YELLOW, bold=True)
+
+
+def _document(proven: "Parity", folder: Path) -> dict[str, Any]:
+    """Return what `--json` prints: a contract, stable from here on."""
+    from engine.journal.storage import LOG
+
+    found = proven.first_difference
+    return {
+        "session_id": folder.name,
+        "parity": proven.parity,
+        "intents": proven.journal.intents,
+        "orders": proven.journal.orders,
+        "fills": proven.journal.fills,
+        "first_difference": None if found is None else asdict(found),
+        "journal": asdict(proven.journal),
+        "backtest": asdict(proven.backtest),
+        "weights": None if proven.weights is None else asdict(proven.weights),
+        "strategy_id": proven.strategy_id,
+        "data": proven.data,
+        "finished": proven.finished,
+        "first_opened": proven.first_opened,
+        "last_closed": proven.last_closed,
+        "notes": list(proven.notes),
+        "path": str(folder / LOG),
+    }
+
+
+def _show(proven: "Parity", folder: Path) -> None:
+    from engine.journal.storage import LOG
+
+    name = f"{proven.strategy_id} on {proven.data}" if proven.strategy_id else folder.name
+    if proven.parity:
+        typer.echo(f"{coloured('PARITY: TRUE', good=True)}   {name}: paper equals the backtest, bit for bit")
+    else:
+        typer.echo(f"{coloured('PARITY: FALSE', good=False)}   {name}")
+        _show_difference(proven)
+    for note in proven.notes:
+        typer.echo(f"  note      {note}")
+    if proven.strategy_id:
+        _show_counts(proven)
+    typer.echo(f"\nnext   {_next(proven, folder.name)}")
+    typer.echo(f"path   {folder / LOG}")
+
+
+def _show_difference(proven: "Parity") -> None:
+    found = proven.first_difference
+    assert found is not None, "only a difference makes it false"
+    typer.echo(f"  why       {found.explanation}")
+    typer.echo(f"  cause     {found.cause}")
+    if found.row is not None:
+        typer.echo(f"  bar       {found.row:,}, opens {found.opened}, closes {found.closed}")
+
+
+def _show_counts(proven: "Parity") -> None:
+    if proven.weights is not None and not proven.weights.recomputed:
+        typer.echo(
+            f"  weights   a solver's: taken from the journal, solved again {proven.weights.gap:.1e} apart at "
+            f"most (allowed {proven.weights.tolerance:.0e})"
+        )
+    typer.echo(f"\n  {'compared':<16}{'journal':>12}{'backtest':>12}")
+    journal, backtest = asdict(proven.journal), asdict(proven.backtest)
+    for key, label in _COMPARED.items():
+        typer.echo(f"  {label:<16}{journal[key]:>12,}{backtest[key]:>12,}")
+    if proven.first_opened is not None:
+        typer.echo(
+            f"  from {proven.first_opened} to {proven.last_closed}; cash, equity and lots of every bar"
+        )
+
+
+def _next(proven: "Parity", session: str) -> str:
+    found = proven.first_difference
+    if found is not None and found.cause == "JOURNAL_DAMAGED":
+        return f"engine journal verify --session {session}"
+    return f"engine replay --session {session}"
