@@ -8,11 +8,10 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-from difflib import get_close_matches
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,20 +26,46 @@ if TYPE_CHECKING:
     from engine.domain.passport import Passport
     from engine.features.strategy import Strategy
     from engine.session.folders import Asked
-    from engine.session.session import Beginning, Ending, Session
+    from engine.session.session import Beginning, Ending, Session, Sources
+    from engine.session.start import SessionStart
+    from scoreboards.finding import Found
 
 INTERRUPTED = 130
 STAGE = "paper"
+REPLAY = "replay"
 _NAP_SECONDS = 0.05
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the command line asks for.
+
+    Attributes
+    ----------
+    strategy
+        Id of what was promoted; for exploring also the name of a strategy, or the id of a row of a board.
+    first, last
+        UTC dates of the account's first and last bars; None: as early and as late as the data allows.
+    """
+
+    strategy: str
+    data: str
+    first: date | None
+    last: date | None
+    force_research: bool
+
+
 @app.command(cls=LightCommand, help="Run a strategy on a feed with pretend money.")
 def paper(
-    strategy: Annotated[str, typer.Option("--strategy", metavar="ID", help="Of what was promoted to paper.")],
-    data: Annotated[str, typer.Option("--data", metavar="NAME", help="See: engine data list")],
-    feed: Annotated[str, typer.Option("--feed", metavar="NAME", help="replay: the bars of a data set.")],
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="ID", help="Of what was promoted to paper.")
+    ] = None,
+    feed: Annotated[
+        str | None, typer.Option("--feed", metavar="NAME", help="replay: the bars of a data set.")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="See: engine data list")] = None,
     first: Annotated[
         str | None,
         typer.Option("--from", metavar="DATE", help="Open of the account's first bar, UTC (2024-01-31)."),
@@ -53,28 +78,62 @@ def paper(
         bool,
         typer.Option("--force-research", help="Without a promotion, for exploring: it can never go further."),
     ] = False,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="ID", help="Go on with this one; no other option but --speed."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Go on with the session that the same command began, or begin one."""
-    if feed != "replay":
-        raise InputError(f"--feed {feed!r} is not known; there is: replay")
-    days = (_date("--from", first), _date("--to", last))
     bars_a_second = _speed(speed)
+    options = (strategy, feed, data, first, last)
+    if session is not None and (force_research or any(option is not None for option in options)):
+        raise InputError("--session goes on with what was begun: only --speed and --json go with it")
+    order = _order(*options, force_research=force_research) if session is None else None
 
     from engine.cli.paper_screen import PaperScreen
 
     with _stopping_on_signals() as stopped:
         screen = PaperScreen(is_silent=as_json)
-        session = _open(strategy, data, days, force_research=force_research)
-        with session.journal:
-            screen.begin(session)
-            ending = _run(session, screen, stopped, bars_a_second)
+        running = _open(order, screen) if order is not None else _go_on(str(session))
+        with running.journal:
+            screen.begin(running)
+            ending = _run(running, screen, stopped, bars_a_second)
         if as_json:
-            typer.echo(json.dumps(screen.document(session, ending), sort_keys=True, allow_nan=False))
+            typer.echo(json.dumps(screen.document(running, ending), sort_keys=True, allow_nan=False))
         else:
-            screen.end(session, ending)
-    if stopped:
+            screen.end(running, ending)
+    if ending == "INTERRUPTED":
         raise typer.Exit(INTERRUPTED)
+
+
+def _order(
+    strategy: str | None,
+    feed: str | None,
+    data: str | None,
+    first: str | None,
+    last: str | None,
+    *,
+    force_research: bool,
+) -> Order:
+    for option, given, known in (
+        ("--strategy", strategy, "the id of what was promoted"),
+        ("--feed", feed, REPLAY),
+        ("--data", data, "one of  engine data list"),
+    ):
+        if given is None:
+            raise InputError(f"{option} is missing: {known}")
+    assert strategy is not None
+    assert data is not None
+    if feed != REPLAY:
+        raise InputError(f"--feed {feed!r} is not known; there is {REPLAY}")
+    return Order(
+        strategy=strategy,
+        data=data,
+        first=_date("--from", first),
+        last=_date("--to", last),
+        force_research=force_research,
+    )
 
 
 def _date(option: str, text: str | None) -> date | None:
@@ -100,14 +159,18 @@ def _speed(text: str | None) -> float | None:
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[list[int]]:
-    """Collect signals that ask for an end: a batch that is being written must not be interrupted by one."""
+    """Collect signals that ask for an end: a batch that is being written must not be interrupted by one.
+
+    Who asks a second time does not want to wait for the end of a bar. The journal survives that too.
+    """
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
 
-    asked_to = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, note) for number in asked_to}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
@@ -118,72 +181,79 @@ def _stopping_on_signals() -> Iterator[list[int]]:
 # ---------------------------------------------------------------------------------------------- opening
 
 
-def _open(
-    name: str,
-    data: str,
-    days: tuple[date | None, date | None],
-    *,
-    force_research: bool,
-) -> "Session":
-    """Return the session that this command began and did not finish, or a new one."""
+def _open(order: Order, screen: "PaperScreen") -> "Session":
+    """Return the session that this order began and did not finish, or a new one."""
     from engine.home import promotions_folder, sessions_folder
     from engine.journal.promotions import promoted
     from engine.session.folders import following, newest
-    from engine.session.session import Sources, open_session
+    from engine.session.session import open_session
 
-    passport = promoted(promotions_folder(), name, STAGE)
-    if passport is None and not force_research:
-        _refuse(name)
-    if passport is not None and force_research:
-        passport = replace(passport, research_only=True)
-    asked = _asked(name, passport, data, days, force_research=force_research)
-
-    def begin() -> "Beginning":
-        return _beginning(name, passport, data, days)
-
-    sources = Sources(begin=begin, strategy=_strategy, panel=_panel, clock=_clock)
+    passport = promoted(promotions_folder(), order.strategy, STAGE)
+    if passport is None and not order.force_research:
+        _refuse(order.strategy)
+    asked = _asked(order, passport)
+    sources = _sources(lambda: _beginning(order, passport, screen))
     folder = newest(sessions_folder(), asked)
     session = None if folder is None else open_session(folder, sources)
     if session is not None:
         return session
-    label = name if passport is not None else _label(name, data)
-    session = open_session(following(sessions_folder(), asked, label), sources)
+    # What cannot begin must not leave a folder behind.
+    begun = sources.begin()
+    label = _label(order.strategy, begun.start)
+    session = open_session(following(sessions_folder(), asked, label), _sources(lambda: begun))
     assert session is not None, "a session that is new is not finished"
     return session
 
 
-def _asked(
-    name: str,
-    passport: "Passport | None",
-    data: str,
-    days: tuple[date | None, date | None],
-    *,
-    force_research: bool,
-) -> "Asked":
+def _go_on(session_id: str) -> "Session":
+    """Return a session that was begun before.
+
+    Raises
+    ------
+    InputError
+        If there is none of this id, or it is finished.
+    """
+    from engine.cli.status import session_folder
+    from engine.session.session import open_session
+
+    def begin() -> "Beginning":
+        raise InputError(f"session {session_id} was never begun: give the command that should begin it")
+
+    session = open_session(session_folder(session_id), _sources(begin))
+    if session is None:
+        raise InputError(f"session {session_id} is finished; see  engine status --session {session_id}")
+    return session
+
+
+def _sources(begin: "Callable[[], Beginning]") -> "Sources":
+    from engine.session.session import Sources
+
+    return Sources(begin=begin, strategy=_strategy, panel=_panel, clock=_clock, is_other=_is_imported_anew)
+
+
+def _asked(order: Order, passport: "Passport | None") -> "Asked":
     from engine.compiled import CORE_VERSION
-    from engine.data import store
     from engine.session.folders import Asked
     from engine.strategy_files import load_strategy, strategy_names
 
     strategy_hash = "" if passport is None else passport.hash
-    if passport is None and name in strategy_names():
-        strategy_hash = load_strategy(name).hash
-    first, last = ("" if day is None else day.isoformat() for day in days)
+    if passport is None and order.strategy in strategy_names():
+        strategy_hash = load_strategy(order.strategy).hash
+    first, last = ("" if day is None else day.isoformat() for day in (order.first, order.last))
     return Asked(
-        strategy=name,
+        strategy=order.strategy,
         strategy_hash=strategy_hash,
-        research_only=force_research,
+        research_only=order.force_research,
         core_version=CORE_VERSION,
-        data=data,
-        data_hash=store.read_manifest(data).content_hash if data in store.names() else "",
+        data=order.data,
         first=first,
         last=last,
     )
 
 
-def _label(name: str, data: str) -> str:
-    """Return what a new session of a bare idea is known by; who reads it must see that nothing is real."""
-    return f"{name}-synthetic" if _panel(data).synthetic and "-synthetic" not in name else name
+def _label(asked: str, start: "SessionStart") -> str:
+    """Return what a new session is known by; who reads it must see that no real price stands behind it."""
+    return f"{asked}-synthetic" if start.data.synthetic and "-synthetic" not in asked else asked
 
 
 def _clock() -> int:
@@ -202,32 +272,43 @@ def _panel(name: str) -> "Panel":
     return catalogue.load(name)
 
 
+def _is_imported_anew(start: "SessionStart") -> bool:
+    """Say whether the data set of a session was imported again with other bars.
+
+    One that is gone is no other one: the session keeps the bars that it is fed.
+    """
+    from engine.data import store
+
+    name = start.data.name
+    return name in store.names() and store.read_manifest(name).content_hash != start.data.set_hash
+
+
 # -------------------------------------------------------------------------------------------- beginning
 
 
-def _beginning(
-    name: str,
-    passport: "Passport | None",
-    data: str,
-    days: tuple[date | None, date | None],
-) -> "Beginning":
+def _beginning(order: Order, passport: "Passport | None", screen: "PaperScreen") -> "Beginning":
     """Return what a new session runs, after every check."""
     from engine.compiled import CORE_VERSION
+    from engine.data import catalogue
     from engine.session.feed import fed_panel, span_of
     from engine.session.session import Beginning
     from engine.session.start import FedData, SessionStart, require_same_data, require_unchanged
 
-    panel = _panel(data)
+    panel = _panel(order.data)
+    set_hash = catalogue.manifest(order.data).content_hash
     if passport is None:
-        passport = _research_passport(name, data)
+        passport = _research_passport(order)
+    else:
+        _require_same_set(passport, set_hash, screen)
+        passport = replace(passport, research_only=order.force_research)
     strategy = _strategy(passport)
     require_unchanged(passport, strategy, CORE_VERSION)
     require_same_data(passport, panel)
-    span = span_of(panel, strategy, passport.plan, first=days[0], last=days[1])
+    span = span_of(panel, strategy, passport.plan, first=order.first, last=order.last)
     fed = fed_panel(panel, span)
     start = SessionStart(
         passport=passport,
-        data=FedData.of(fed),
+        data=FedData.of(fed, set_hash=set_hash),
         origin_at=int(fed.timestamps[0]),
         start_row=span.start - span.origin,
         rows=len(fed),
@@ -235,22 +316,33 @@ def _beginning(
     return Beginning(start=start, strategy=strategy, fed=fed)
 
 
-def _research_passport(name: str, data: str) -> "Passport":
+def _require_same_set(passport: "Passport", set_hash: str, screen: "PaperScreen") -> None:
+    """Compare a data set with the one on the board that the passport came from."""
+    from engine.home import runs_folder
+    from engine.session.start import require_same_set
+    from scoreboards.finding import find
+
+    try:
+        found = find(passport.strategy_id, runs_folder(), passport.run_id)
+    except InputError:
+        screen.note(f"the scoreboard of run {passport.run_id} is gone: nothing says which bars it was")
+        return
+    require_same_set(passport, found.universe.content_hash, set_hash)
+
+
+def _research_passport(order: Order) -> "Passport":
     """Return the passport of what nothing promoted: a bare strategy, or a row of a board."""
     from engine.strategy_files import load_strategy, strategy_names
 
-    if name in strategy_names():
+    if order.strategy in strategy_names():
         from engine.cli.backtest import settings_for
         from research.passports import research_passport
 
-        return research_passport(load_strategy(name), data, settings_for(data))
-    from engine.home import runs_folder
-    from research.passports import rebuild, require_unchanged
-    from scoreboards.finding import board_files, find
+        return research_passport(load_strategy(order.strategy), order.data, settings_for(order.data))
 
-    if not board_files(runs_folder()):
-        raise _unknown(name)
-    rebuilt = rebuild(find(name, runs_folder()).entry)
+    from research.passports import rebuild, require_unchanged
+
+    rebuilt = rebuild(_row(order.strategy).entry)
     require_unchanged(rebuilt)
     return replace(rebuilt.passport, research_only=True)
 
@@ -267,31 +359,46 @@ def _refuse(name: str) -> None:
     """
     from engine.strategy_files import strategy_names
 
-    explore = "to explore anyway, RESEARCH ONLY and with no path further: add --force-research to the command"
+    explore = "to explore anyway, RESEARCH ONLY and with no path further: the same with --force-research"
     if name in strategy_names():
         raise RefusedError(
-            f"{name} is a strategy without a promotion: paper runs ids that were promoted",
-            next_command=f"engine tournament, then  engine promote <id> --to {STAGE};\n    {explore}",
+            f"{name} is a strategy; paper runs the id of a row that was promoted, such as {name}-1a2b3c4d\n"
+            f"    {explore}",
+            next_command="engine scoreboard",
         )
-    from engine.home import runs_folder
-    from scoreboards.finding import board_files, find
 
-    if not board_files(runs_folder()):
-        raise _unknown(name)
-    row = find(name, runs_folder()).row
+    from scoreboards.explain import short_reasons
+
+    found = _row(name)
+    verdict, why = found.row.text("verdict"), short_reasons(found.row.gates)
     raise RefusedError(
-        f"{name} was not promoted to paper; it is {row.text('verdict')} on its scoreboard",
-        next_command=f"engine promote {name} --to {STAGE};\n    {explore}",
+        f"{name} was not promoted to {STAGE}\n"
+        f"    last result  {found.board.run_id}  {verdict}  {why}".rstrip()
+        + f"\n    {explore}",
+        next_command=f"engine promote {name} --to {STAGE}",
     )
 
 
-def _unknown(name: str) -> InputError:
+def _row(name: str) -> "Found":
+    """Return the row of a board.
+
+    Raises
+    ------
+    InputError
+        If there is none, naming what is near.
+    """
+    from difflib import get_close_matches
+
+    from engine.home import runs_folder
     from engine.strategy_files import strategy_names
+    from scoreboards.finding import board_files, find
 
     known = strategy_names()
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"strategies are {', '.join(known)}"
-    return InputError(f"no promoted id, no row of a scoreboard and no strategy is called {name!r}; {hint}")
+    near = get_close_matches(name.partition("-")[0], known, n=1)
+    if near or not board_files(runs_folder()):
+        hint = f"did you mean {near[0]!r}?" if near else f"strategies are {', '.join(known)}"
+        raise InputError(f"no promoted id, no row of a scoreboard and no strategy is called {name!r}; {hint}")
+    return find(name, runs_folder())
 
 
 # ---------------------------------------------------------------------------------------------- running

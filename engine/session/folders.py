@@ -20,8 +20,6 @@ class Asked:
         As it was named.
     strategy_hash
         Of the passport of what was promoted, of the strategy of a bare idea.
-    data_hash
-        Of an imported data set; empty for a packaged one, which no command changes.
     first, last
         Dates, empty where there is none.
     """
@@ -31,7 +29,6 @@ class Asked:
     research_only: bool
     core_version: str
     data: str
-    data_hash: str
     first: str
     last: str
 

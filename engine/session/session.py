@@ -22,7 +22,7 @@ from engine.session.start import SessionStart, require_unchanged
 from engine.session.trader import Trader, Worked
 
 # Bars between two snapshots: some tenths of a second of work at a restart.
-SNAPSHOT_BARS = 500
+SNAPSHOT_BARS = 250
 # Quiet bars that share a batch in a replay; a live feed writes every bar by itself.
 QUIET_BARS = 64
 
@@ -82,16 +82,20 @@ class Sources:
         Loads a data set by name, up to its hold-out; only called where the fed bars are not kept any more.
     clock
         UTC nanoseconds.
+    is_other
+        Whether a session that was begun this way is another one than is wanted now: its data set was
+        imported anew.
     """
 
     begin: Callable[[], Beginning]
     strategy: Callable[[Passport], Strategy]
     panel: Callable[[str], Panel]
     clock: Callable[[], int]
+    is_other: Callable[[SessionStart], bool] = lambda _start: False
 
 
 def open_session(folder: Path, sources: Sources) -> Session | None:
-    """Begin the session of a folder, or go on where its journal ends; None where it is finished.
+    """Begin the session of a folder, or go on where its journal ends; None where nothing goes on.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def open_session(folder: Path, sources: Sources) -> Session | None:
 
 def _begun_or_resumed(folder: Path, journal: Journal, sources: Sources) -> Session | None:
     known = history(folder)
-    if known.is_finished:
+    if known.is_finished or (known.start is not None and sources.is_other(known.start)):
         journal.close()
         return None
     if known.start is None:
@@ -200,14 +204,13 @@ def run(session: Session, ports: Ports) -> Ending:
         ports.watch(worked)
         if trader.next_row % SNAPSHOT_BARS == 0:
             pages.write()
-            _require_room(session.journal)
             _save(session)
     pages.write(_finished(session))
     return Ending.FINISHED
 
 
 class _Pages:
-    """Puts records into batches: a bar that did something is one of its own, quiet ones share one."""
+    """Puts records into batches: a bar that did something ends one, quiet ones wait for others."""
 
     def __init__(self, journal: Journal, quiet_bars: int) -> None:
         self._journal = journal
@@ -216,14 +219,10 @@ class _Pages:
         self._bars = 0
 
     def add(self, worked: Worked) -> None:
-        """Take the records of a bar; they are safe when this returns, unless the bar was quiet."""
-        if not worked.is_quiet:
-            self.write()
-            self._journal.append(worked.entries)
-            return
+        """Take the records of a bar; all are safe when this returns, unless the bar was quiet."""
         self._waiting += worked.entries
         self._bars += 1
-        if self._bars >= self._quiet_bars:
+        if not worked.is_quiet or self._bars >= self._quiet_bars:
             self.write()
 
     def write(self, *last: Entry) -> None:
@@ -231,6 +230,7 @@ class _Pages:
         entries = [*self._waiting, *last]
         if entries:
             self._journal.append(entries)
+            _require_room(self._journal)
         self._waiting, self._bars = [], 0
 
 

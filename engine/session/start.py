@@ -33,12 +33,15 @@ class FedData:
         Of the data set.
     content_hash
         Of the fed rows as a panel (`Panel.content_hash`), the origin first: of these bars and no others.
+    set_hash
+        Of the whole data set that they were cut out of, its hold-out included; empty where that is not kept.
     has_range, has_volume, has_funding
         False where the data has closes only, no volume on any fed row, no funding rates.
     """
 
     name: str
     content_hash: str
+    set_hash: str
     timeframe: Timeframe
     calendar: Calendar
     adjustment: Adjustment
@@ -49,11 +52,12 @@ class FedData:
     instruments: tuple[Instrument, ...]
 
     @classmethod
-    def of(cls, fed: Panel) -> Self:
+    def of(cls, fed: Panel, *, set_hash: str = "") -> Self:
         """Return what a session says of its bars."""
         return cls(
             name=fed.name,
             content_hash=fed.content_hash,
+            set_hash=set_hash,
             timeframe=fed.timeframe,
             calendar=fed.calendar,
             adjustment=fed.adjustment,
@@ -69,6 +73,7 @@ class FedData:
         return {
             "name": self.name,
             "content_hash": self.content_hash,
+            "set_hash": self.set_hash,
             "timeframe": self.timeframe.value,
             "calendar": self.calendar.value,
             "adjustment": self.adjustment.value,
@@ -96,6 +101,7 @@ class FedData:
         return cls(
             name=body["name"],
             content_hash=body["content_hash"],
+            set_hash=body["set_hash"],
             timeframe=Timeframe(body["timeframe"]),
             calendar=Calendar(body["calendar"]),
             adjustment=Adjustment(body["adjustment"]),
@@ -248,6 +254,17 @@ def planner_of(start: SessionStart) -> Planner:
     )
 
 
+def require_same_set(passport: Passport, was: str, now: str) -> None:
+    """Check that a whole data set has the hash that it had on the scoreboard.
+
+    Raises
+    ------
+    RefusedError
+        If it has another.
+    """
+    _refuse_drift(passport, ((f"hash of data set {passport.universe}", was, now),))
+
+
 def require_unchanged(passport: Passport, strategy: Strategy, core_version: str) -> None:
     """Check that the code of today is what the passport stands for.
 
@@ -282,8 +299,9 @@ def require_same_data(passport: Passport, panel: Panel) -> None:
 
 def _refuse_drift(passport: Passport, compared: tuple[tuple[str, str, str], ...]) -> None:
     drift = [f"{what} was {was}, is {now}" for what, was, now in compared if was != now]
-    if drift:
-        raise RefusedError(
-            f"{passport.strategy_id} is not what was promoted any more: {'; '.join(drift)}",
-            next_command="play the tournament again, then  engine promote",
-        )
+    if not drift:
+        return
+    again = "the same command begins a new session"
+    if not passport.research_only:
+        again = f"engine tournament --data {passport.universe}, then promote what passes"
+    raise RefusedError(f"{passport.strategy_id} has changed: {'; '.join(drift)}", next_command=again)
