@@ -27,6 +27,7 @@ from engine.core.styles import (
 from engine.domain.orders import Liquidity, OrderKind, TimeInForce
 from engine.domain.panel import FloatArray, Panel
 from engine.domain.reasons import Cause, Reason
+from engine.domain.time import Timeframe
 from engine.features.orders import Orders
 from tests.builders import NAN, panel_of
 from tests.play import WHOLE_LOTS, Played, play, weights
@@ -154,6 +155,18 @@ TABLE = (
         rows=((107, 108, 99, 100),),
         fill=(1, 107, TAKER),
         side=-1,
+    ),
+    Case(
+        name="a limit that the open only touches waits for a trade through it",
+        order={"kind": LIMIT, "limit": 95},
+        rows=((95, 96, 95, 95.5),),
+        fill=None,
+    ),
+    Case(
+        name="slippage never takes a limit beyond its own price",
+        order={"kind": LIMIT, "limit": 95},
+        rows=((94.98, 96, 94, 95),),
+        fill=(1, 94.98, TAKER),
     ),
     # stop
     Case(
@@ -330,6 +343,52 @@ def test_what_the_volume_leaves_of_a_resting_order_is_carried() -> None:
     assert [(fill["row"], fill["lots"]) for fill in played.fills()] == [(1, 2), (2, 1), (4, 2)]
     [order] = played.orders()
     assert (order["lots"], order["filled"], order["outcome"], order["closed"]) == (5, 5, Reason.NONE, 4)
+
+
+def test_an_order_of_the_day_waits_until_the_last_bar_of_the_day() -> None:
+    # Hours from midnight on: the decision of hour 21 can fill in hours 22 and 23.
+    quiet = [100.0] * 26
+    lows = {"A": [*quiet[:23], 96.0, 90.0, 90.0]}
+    panel = panel_of({"A": quiet}, lows=lows, timeframe=Timeframe.HOUR_1)
+    signals = np.zeros((26, 1))
+    signals[21:] = 1.0
+
+    def fills(limit: float) -> list[int]:
+        played = play(
+            panel, weights(0.5), signals=signals, styles=style(26, kind=LIMIT, limit=limit, force=DAY)
+        )  # fmt: skip
+        return [fill["row"] for fill in played.fills()]
+
+    assert fills(97) == [23]
+    assert fills(95) == []
+
+
+def test_a_bracket_is_armed_once_by_all_parts_of_its_entry() -> None:
+    played = enter(
+        (100, 101, 94, 99), (99, 100, 94, 99), (99, 100, 89, 95),
+        rules=WHOLE_LOTS._replace(participation=0.1), volumes=[20, 1000, 1000],
+        kind=LIMIT, limit=95, stop=90, take=120,
+    )  # fmt: skip
+
+    assert [(fill["row"], fill["lots"]) for fill in played.fills()] == [(1, 2), (2, 3), (3, -5)]
+    assert [order["kind"] for order in played.orders()] == [LIMIT, STOP, OrderKind.TAKE_PROFIT]
+
+
+def test_an_entry_and_its_stop_share_the_volume_of_the_bar() -> None:
+    played = enter(
+        (100, 101, 94, 96), (96, 97, 95, 96),
+        rules=WHOLE_LOTS._replace(participation=0.1), volumes=[60, 100], stop=95,
+    )  # fmt: skip
+
+    # Six lots of the bar are ours: five bought at the open, one sold at the stop.
+    assert [(fill["row"], fill["lots"]) for fill in played.fills()] == [(1, 5), (1, -1), (2, -4)]
+
+
+def test_a_trailing_stop_of_an_entry_inside_a_bar_starts_from_its_close() -> None:
+    played = enter((100, 111, 94, 96), (96, 97, 92, 96), kind=LIMIT, limit=95, trail=5)
+
+    # The high of 111 may have come before the entry: the stop stands at 96 - 5, not at 111 - 5.
+    assert len(played.fills()) == 1
 
 
 def test_fill_or_kill_is_filled_in_full_at_once_or_not_at_all() -> None:
@@ -600,10 +659,12 @@ def test_shorts_need_a_profile_that_allows_them() -> None:
 def test_cash_is_borrowed_only_as_far_as_the_profile_says() -> None:
     without = enter(DECISION, weight=1.5)
     with_leverage = enter(DECISION, weight=1.5, limits=UNLIMITED._replace(leverage=2.0))
+    too_much = enter(DECISION, weight=2.5, limits=UNLIMITED._replace(leverage=2.0))
 
     assert [fill["lots"] for fill in without.fills()] == [9]  # the margin for rounding leaves 9 of 10
     assert [fill["lots"] for fill in with_leverage.fills()] == [15]
     assert with_leverage.accounts.values[0, CASH] == -500.0
+    assert [fill["lots"] for fill in too_much.fills()] == [19]
 
 
 def test_the_net_limit_counts_shorts_against_longs() -> None:
