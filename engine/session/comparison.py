@@ -21,7 +21,7 @@ from engine.session.difference import (
 from engine.session.journaled import ORDER_FACTS, Journaled
 from engine.session.rerun import Backtest
 
-_FILLS = Causes(
+FILL_CAUSES = Causes(
     missing=Divergence.FILL_MISSING,
     extra=Divergence.FILL_EXTRA,
     other=Divergence.FILL,
@@ -31,9 +31,11 @@ _FILLS = Causes(
         ("fee_e8", Divergence.FEE),
     ),
 )
-_ORDERS = Causes(missing=Divergence.ORDER_MISSING, extra=Divergence.ORDER_EXTRA, other=Divergence.ORDER)
-_ORDER_ENDS = Causes(missing=Divergence.ORDER_END, extra=Divergence.ORDER_END, other=Divergence.ORDER_END)
-_CASH_MOVEMENTS = Causes(
+ORDER_CAUSES = Causes(missing=Divergence.ORDER_MISSING, extra=Divergence.ORDER_EXTRA, other=Divergence.ORDER)
+ORDER_END_CAUSES = Causes(
+    missing=Divergence.ORDER_END, extra=Divergence.ORDER_END, other=Divergence.ORDER_END
+)
+CASH_MOVEMENT_CAUSES = Causes(
     missing=Divergence.CASH_MOVEMENT, extra=Divergence.CASH_MOVEMENT, other=Divergence.CASH_MOVEMENT
 )
 _NEVER = np.iinfo(np.int64).max
@@ -231,17 +233,17 @@ def in_account(journaled: Journaled, backtest: Backtest) -> Iterator[Found]:
 
 def _in_records(journaled: Journaled, backtest: Backtest) -> Iterator[Found]:
     tables = (
-        (Stage.FILLS, FILL_FIELDS, ("order", "instrument"), _FILLS, journaled.fills, backtest.fills),
-        (Stage.ORDER_ENDS, CLOSE_FIELDS, ("order",), _ORDER_ENDS, journaled.closes, backtest.closes),
+        (Stage.FILLS, FILL_FIELDS, ("order", "instrument"), FILL_CAUSES, journaled.fills, backtest.fills),
+        (Stage.ORDER_ENDS, CLOSE_FIELDS, ("order",), ORDER_END_CAUSES, journaled.closes, backtest.closes),
         (
             Stage.CASH_MOVEMENTS,
             ACCRUAL_FIELDS,
             ("instrument", "what"),
-            _CASH_MOVEMENTS,
+            CASH_MOVEMENT_CAUSES,
             journaled.accruals,
             backtest.accruals,
         ),
-        (Stage.ORDERS, ORDER_FACTS, ("order",), _ORDERS, journaled.orders, backtest.orders),
+        (Stage.ORDERS, ORDER_FACTS, ("order",), ORDER_CAUSES, journaled.orders, backtest.orders),
     )
     for stage, columns, key, causes, ours, theirs in tables:
         found = first_in_tables(ours, theirs, columns, stage=stage, key=key, causes=causes)

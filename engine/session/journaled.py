@@ -320,7 +320,7 @@ def _decisions(records: Sequence[Record], start: SessionStart, bars: int) -> Dec
         found = np.zeros((days, count), dtype=np.int64)
         for record, place in zip(reversed(inside), places, strict=True):
             with _Reading(record):
-                found[place] = [NO_TARGET if value is None else value for value in record.body[name]]
+                found[place] = _row_of([NO_TARGET if v is None else v for v in record.body[name]], count)
         return found
 
     return Decisions(
@@ -343,7 +343,7 @@ def _weights(records: Sequence[Record], count: int) -> Weights:
         with _Reading(record):
             windows[place] = record.body["window"]
             if record.body["units"] is not None:
-                units[place] = record.body["units"]
+                units[place] = _row_of(record.body["units"], count)
     return Weights(
         rows=np.array(_rows(records), dtype=np.int64),
         windows=windows,
@@ -358,6 +358,12 @@ def _table(records: Sequence[Record], columns: Sequence[str]) -> IntArray:
         with _Reading(record):
             table[place] = [_whole(name, record.body[name]) for name in columns]
     return table
+
+
+def _row_of(values: Sequence[int], count: int) -> Sequence[int]:
+    if len(values) != count:
+        raise InvalidValueError(f"{len(values)} entries where {count} are expected")
+    return values
 
 
 def _whole(name: str, value: Any) -> int:
@@ -423,7 +429,8 @@ def _misplaced(facts: Sequence[Record]) -> Misplaced | None:
             # A bar that is nowhere is missing; what comes after it is not out of place for that.
             while expected < row and expected not in there:
                 expected += 1
-        at_row = expected if record.kind is Kind.BAR else max(current, 0)
+        # A bar that stands twice is named by itself, any other by the place that it took.
+        at_row = expected if record.kind is Kind.BAR and row != current else max(current, 0)
         is_lost = row > current and row not in there
         if row != expected and not is_lost:
             return Misplaced(sequence=record.sequence, kind=record.kind, at_row=at_row, row=row)
