@@ -156,6 +156,18 @@ def show(name: _Name, param: _Parameters = None, as_json: _Json = False) -> None
 
 
 @app.command()
+def operators(as_json: _Json = False) -> None:
+    """Show what strategies are made of, and what each operator does with unknown values and ties."""
+    from engine.cli.operator_screen import operator_entries, show_operators
+
+    entries = operator_entries()
+    if as_json:
+        _print_json({"operators": [asdict(entry) for entry in entries]})
+    else:
+        show_operators(_console(), entries)
+
+
+@app.command()
 def check(
     name: _Name,
     data: Annotated[str, typer.Option("--data", metavar="NAME", help="Data set to check on.")] = "us20",

@@ -127,6 +127,41 @@ def test_list_shows_every_strategy_and_what_is_wrong_with_a_broken_one(tmp_path:
     assert "✕" in text
 
 
+def test_the_words_of_a_strategy_are_listed_with_what_they_do_in_doubt(tmp_path: Path) -> None:
+    listed = {entry["call"]: entry for entry in document("operators", folder=tmp_path)["operators"]}
+
+    assert len(listed) >= 80
+    assert listed["ema(x, span)"]["gives"].startswith("the exponential average with weight 2 / (span + 1)")
+    assert listed["top_k(x, k)"]["ties"] == "of equal values the earlier column is taken"
+    assert listed["last_known(x, limit)"]["unknown"] == "bridged"
+    assert all(entry["gives"] and entry["unknown_means"] for entry in listed.values())
+    assert "rolling_skew(x, length)" in engine("operators", folder=tmp_path).stdout
+
+
+def test_show_says_how_many_bars_a_slower_timeframe_needs(tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "slow.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from engine.features.operators import close, resample, sma, where\n"
+        "from engine.features.orders import Orders\n"
+        "from engine.features.strategy import Strategy\n\n"
+        "@dataclass(frozen=True)\nclass Slow(Strategy):\n"
+        '    """Long above the average of three days, with a stop."""\n\n'
+        "    def signal(self):\n        return where(close > resample('1d', sma(close, 3)), 1.0, 0.0)\n\n"
+        "    def orders(self):\n        return Orders(stop_loss=0.9 * close)\n"
+    )
+
+    shown = document("show", "slow", folder=tmp_path)
+
+    assert shown["warmup"] is None
+    assert shown["warmup_by_timeframe"]["1h"] == 94
+    assert shown["warmup_by_timeframe"]["1d"] == 2
+    assert shown["orders"]["stop_loss"] == "(0.9 * close)"
+    text = engine("show", "slow", folder=tmp_path).stdout
+    assert "94 bars of 1h" in text
+    assert "stop_loss      (0.9 * close)" in text
+
+
 def test_show_draws_the_graph_with_the_parameters_given(tmp_path: Path) -> None:
     shown = document("show", "trend", "--param", "fast=5", folder=tmp_path)
 
@@ -180,4 +215,8 @@ def test_a_check_that_says_no_names_the_bar_and_exits_with_one(tmp_path: Path) -
     assert "1 of 6 checks failed" in answer.stdout
     checks = {entry["check"]: entry for entry in json.loads(as_json.stdout)["checks"]}
     assert checks["scale by 10"]["difference"]["opened"] == "2000-03-01T00:00:00Z"
+    assert checks["scale by 10"]["difference"]["measured"] == "signal"
+    assert checks["scale by 10"]["difference"]["operator"] == ">"
+    assert checks["scale by 10"]["difference"]["graph"].splitlines() == [">", "├── close", "└── 30"]
+    assert "begins in >" in answer.stdout
     assert checks["truncation"]["difference"] is None
