@@ -133,7 +133,7 @@ def write_feed(folder: Path, fed: Panel) -> None:
 def read_feed(folder: Path, data: FedData) -> Panel | None:
     """Return the fed rows; None where they are missing, damaged or of other data."""
     try:
-        with np.load(folder / FEED, allow_pickle=False) as kept:
+        with (folder / FEED).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         fed = Panel(
             name=data.name,
@@ -197,14 +197,22 @@ class Replay:
 
     def bars(self, first_row: int) -> Iterator[Bar]:
         """Return bars from a row on."""
-        for row in range(first_row, len(self._opened_at)):
+        row = first_row
+        while (bar := self.bar(row)) is not None:
             self._wait()
-            yield Bar(
-                row=row,
-                opened_at=self._opened_at[row],
-                day_end=self._day_ends[row],
-                fields={name: values[row] for name, values in self._fields.items()},
-            )
+            yield bar
+            row += 1
+
+    def bar(self, row: int) -> Bar | None:
+        """Return the bar of a row, None after the last, without waiting."""
+        if row >= len(self._opened_at):
+            return None
+        return Bar(
+            row=row,
+            opened_at=self._opened_at[row],
+            day_end=self._day_ends[row],
+            fields={name: values[row] for name, values in self._fields.items()},
+        )
 
 
 def _field(fed: Panel, name: str, shape: tuple[int, ...]) -> FloatArray:

@@ -1,8 +1,8 @@
 """From a journal back to the state that wrote it: nothing else says what a session has done.
 
-The bars are worked again, from the latest snapshot that fits or from the origin, and every record that comes
-out is compared with the one that stands in the journal. One that differs ends the recovery: going on would
-trade on a history that did not happen.
+The bars that were fed are worked again, from the latest snapshot that fits or from the origin, and every
+record that comes out is compared with the one that stands in the journal. One that differs ends the recovery:
+going on would trade on a history that did not happen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.domain.errors import InvalidValueError, JournalCode, JournalError
+from engine.domain.panel import Panel
+from engine.journal.anchor import newest
 from engine.journal.canonical import decode, encode
 from engine.journal.chain import CODES, judge
-from engine.journal.frames import Frame, RawRecord
+from engine.journal.frames import Frame, RawRecord, unpack
 from engine.journal.kinds import FACTS, Kind
 from engine.journal.storage import File, read_file
-from engine.session.records import bar_of, planned_of
+from engine.session.feed import Replay
+from engine.session.records import planned_of
 from engine.session.snapshot import Place, Snapshot
 from engine.session.start import SessionStart
 from engine.session.trader import Trader
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class History:
     """What the journal of a session says.
 
@@ -29,80 +32,105 @@ class History:
     ----------
     start
         None where the journal ends before SESSION_STARTED: nothing happened yet.
+    snapshot
+        None where there is none that fits the journal.
     frames
-        Every batch.
+        Every batch after the snapshot, or every one.
     is_finished
         The feed came to its end.
     """
 
     start: SessionStart | None
+    snapshot: Snapshot | None
     frames: Sequence[Frame]
     is_finished: bool
 
 
-def history(folder: Path) -> History:
-    """Read the journal of a session, all of it checked.
+def history(folder: Path, *, snapshot: Snapshot | None) -> History:
+    """Read the journal of a session that this process has locked, and so verified, a moment ago.
+
+    Parameters
+    ----------
+    snapshot
+        What was kept beside it; left out where it does not fit.
 
     Raises
     ------
-    InputError
-        If there is no journal.
     JournalError
-        If it cannot be trusted.
+        If it cannot be trusted any more.
     """
-    # The anchor first: a log that is read later is never shorter than it says.
     anchor = read_file(folder, File.ANCHOR)
-    log = read_file(folder, File.LOG)
-    chain = judge(log or b"", anchor)
+    log = read_file(folder, File.LOG) or b""
+    frames = None if snapshot is None else _after(log, anchor, snapshot.place)
+    if frames is None:
+        snapshot, frames = None, _frames(log, anchor, 0)
+    # Nobody saves a snapshot of what is finished.
+    is_finished = any(kind == Kind.SESSION_FINISHED for frame in frames for kind, _ in frame.records)
+    return History(start=_start(log), snapshot=snapshot, frames=frames, is_finished=is_finished)
+
+
+def _frames(log: bytes, anchor: bytes | None, start: int) -> Sequence[Frame]:
+    """Return the frames from byte `start` of a log on."""
+    chain = judge(log[start:], anchor, start=start)
     if not chain.status.usable:
-        raise JournalError(CODES[chain.status], f"{folder}: {chain.problem}")
-    records = (record for frame in chain.frames for record in frame.records)
-    first = next((body for kind, body in records if kind == Kind.SESSION_STARTED), None)
-    return History(
-        start=None if first is None else SessionStart.from_body(decode(first)),
-        frames=chain.frames,
-        is_finished=any(kind == Kind.SESSION_FINISHED for frame in chain.frames for kind, _ in frame.records),
-    )
+        raise JournalError(CODES[chain.status], chain.problem)
+    return chain.frames
 
 
-def recover(new_trader: Callable[[], Trader], frames: Sequence[Frame], snapshot: Snapshot | None) -> Trader:
-    """Return a trader that stands where the journal ends.
+def _after(log: bytes, anchor: bytes | None, place: Place) -> Sequence[Frame] | None:
+    """Return the frames after a place; None where the log has no such place."""
+    if place.end > len(log):
+        return None
+    before = newest(anchor or b"")
+    try:
+        frames = _frames(log, anchor, place.end)
+    except JournalError:
+        # The whole journal is good, so no batch begins here.
+        return None
+    if frames:
+        following = (frames[0].previous.hex(), frames[0].first_sequence)
+        return frames if following == (place.head, place.next_sequence) else None
+    is_the_end = before is not None and (before.end, before.head.hex()) == (place.end, place.head)
+    return frames if is_the_end else None
+
+
+def _start(log: bytes) -> SessionStart | None:
+    """Return what the first record of a session says; before it only the end of a torn batch is told."""
+    offset = 0
+    while (frame := unpack(log, offset)) is not None:
+        for kind, body in frame.records:
+            if kind == Kind.SESSION_STARTED:
+                return SessionStart.from_body(decode(body))
+            if kind in FACTS:
+                return None
+        offset = frame.end
+    return None
+
+
+def recover(folder: Path, known: History, new_trader: Callable[[], Trader], fed: Panel) -> Trader:
+    """Return a trader that stands where the journal in a folder ends.
+
+    Parameters
+    ----------
+    fed
+        The bars that the session was begun with.
 
     Raises
     ------
     JournalError
         REPLAY_MISMATCH: a record that is worked out again is not the one in the journal.
     """
-    trader, rest = _from_snapshot(new_trader, frames, snapshot)
-    for row in _rows(rest):
-        _work_again(trader, row)
-    return trader
-
-
-def _from_snapshot(
-    new_trader: Callable[[], Trader], frames: Sequence[Frame], snapshot: Snapshot | None
-) -> tuple[Trader, Sequence[Frame]]:
-    """Return a trader as far as the snapshot brings it, and the frames after that."""
-    rest = None if snapshot is None else _after(frames, snapshot.place)
     trader = new_trader()
-    if snapshot is None or rest is None:
-        return trader, frames
-    try:
-        trader.restore(snapshot.state)
-    except (InvalidValueError, KeyError):
-        # A part of it may be restored already.
-        return new_trader(), frames
-    return trader, rest
-
-
-def _after(frames: Sequence[Frame], place: Place) -> Sequence[Frame] | None:
-    """Return the frames after a place; None where the journal has no such place."""
-    for index, frame in enumerate(frames):
-        if frame.end == place.end:
-            sequence = frame.first_sequence + len(frame.records)
-            fits = (frame.hash.hex(), sequence) == (place.head, place.next_sequence)
-            return frames[index + 1 :] if fits else None
-    return None
+    if known.snapshot is not None:
+        try:
+            trader.restore(known.snapshot.state)
+        except (InvalidValueError, KeyError):
+            # A part of it may be restored already.
+            return recover(folder, history(folder, snapshot=None), new_trader, fed)
+    feed = Replay(fed, trader.fields)
+    for journaled in _rows(known.frames):
+        _work_again(trader, feed, journaled)
+    return trader
 
 
 def _rows(frames: Sequence[Frame]) -> Iterator[list[RawRecord]]:
@@ -120,13 +148,12 @@ def _rows(frames: Sequence[Frame]) -> Iterator[list[RawRecord]]:
         yield row
 
 
-def _work_again(trader: Trader, journaled: Sequence[RawRecord]) -> None:
-    kind, body = journaled[0]
-    bar = bar_of(decode(body)) if kind == Kind.BAR else None
-    if bar is None or bar.row != trader.next_row:
+def _work_again(trader: Trader, feed: Replay, journaled: Sequence[RawRecord]) -> None:
+    row = trader.next_row
+    bar = feed.bar(row)
+    if bar is None:
         raise JournalError(
-            JournalCode.REPLAY_MISMATCH,
-            f"row {trader.next_row} should come next, the journal has {Kind(kind).name}",
+            JournalCode.REPLAY_MISMATCH, f"row {row}: the journal has a bar that was never fed"
         )
     weights = next((decode(body) for kind, body in journaled if kind == Kind.WEIGHTS), None)
     worked = trader.work_again(bar, None if weights is None else planned_of(weights))
@@ -140,6 +167,6 @@ def _work_again(trader: Trader, journaled: Sequence[RawRecord]) -> None:
     what = [Kind(records[place][0]).name for records in (journaled, made) if place < len(records)]
     raise JournalError(
         JournalCode.REPLAY_MISMATCH,
-        f"row {bar.row}: {' or '.join(dict.fromkeys(what))} number {place} of the bar is worked out "
-        "differently now; nothing goes on from here",
+        f"row {row}: {' or '.join(dict.fromkeys(what))}, record {place} of the bar, is not what comes of the "
+        "bars that were fed; nothing goes on from here",
     )

@@ -116,7 +116,7 @@ def open_session(folder: Path, sources: Sources) -> Session | None:
 
 
 def _begun_or_resumed(folder: Path, journal: Journal, sources: Sources) -> Session | None:
-    known = history(folder)
+    known = history(folder, snapshot=load(folder))
     if known.is_finished or (known.start is not None and sources.is_other(known.start)):
         journal.close()
         return None
@@ -131,11 +131,11 @@ def _begun_or_resumed(folder: Path, journal: Journal, sources: Sources) -> Sessi
     start = known.start
     strategy = sources.strategy(start.passport)
     require_unchanged(start.passport, strategy, CORE_VERSION)
-    trader = recover(lambda: Trader(start, strategy), known.frames, load(folder))
     fed = read_feed(folder, start.data)
     if fed is None:
         fed = cut_again(sources.panel(start.data.name), start)
         write_feed(folder, fed)
+    trader = recover(folder, known, lambda: Trader(start, strategy), fed)
     journal.append([(Kind.SESSION_RESUMED, {"row": trader.next_row, "sequence": journal.next_sequence})])
     return Session(folder=folder, journal=journal, start=start, trader=trader, fed=fed, is_resumed=True)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from engine.core.market import FUNDING_FIELD
 from engine.core.records import NO_TARGET
+from engine.domain.passport import PlanKind
 from engine.features.calendar import OPENED_AT
 from engine.features.strategy import Strategy
 from engine.pipeline.planning import Planned
@@ -61,6 +62,7 @@ class Trader:
         self._start_row = start.start_row
         self._pipeline = pipeline_of(start, strategy)
         self._planner = planner_of(start)
+        self._plan_kind = start.passport.plan.kind
         self._naming = Naming.of(start)
         self._has_volume = start.data.has_volume
         needed = self._pipeline.fields | ({FUNDING_FIELD} if start.data.has_funding else set())
@@ -94,7 +96,15 @@ class Trader:
         return self._push(bar, planned)
 
     def work_again(self, bar: Bar, planned: Planned | None) -> Worked:
-        """Take a bar whose base weights, if any, were made before and are facts."""
+        """Take a bar that was worked before.
+
+        Parameters
+        ----------
+        planned
+            Base weights that fell due, if any: what a solver once said is a fact, and nobody is asked again.
+        """
+        if self._plan_kind is PlanKind.LISTED:
+            return self.work(bar)
         self._planner.learn(bar.row, bar.fields["close"], self._volume(bar), bar.opened_at)
         return self._push(bar, planned)
 
