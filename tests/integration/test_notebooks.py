@@ -30,4 +30,4 @@ def test_it_is_kept_without_outputs(path: Path) -> None:
 
 
 def test_there_is_one() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_explore.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == ["01_explore.ipynb", "02_paper_parity.ipynb"]
