@@ -90,10 +90,15 @@ def nudging(name: str, column: int = 0) -> Callable[[Record], Sequence[Record]]:
 
 def nudging_field(name: str, column: int) -> Callable[[Record], Sequence[Record]]:
     """Return the same for a field of a bar."""
+    return scaling_field(name, column, 1.0 + 2.0**-52)
+
+
+def scaling_field(name: str, column: int, factor: float) -> Callable[[Record], Sequence[Record]]:
+    """Return a change of one number of a field of a bar."""
 
     def change(record: Record) -> Sequence[Record]:
         numbers = np.array(array_of(record.body["fields"][name]))
-        numbers[column] = np.nextafter(numbers[column], np.inf)
+        numbers[column] *= factor
         return (edited(record, fields={**record.body["fields"], name: hex_of(numbers)}),)
 
     return change

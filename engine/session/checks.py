@@ -69,15 +69,14 @@ class _Books:
         Of the bar alone: fills and movements of cash.
     turnover_e8
         Of the bar alone, absolute notionals.
-    lowest_e8, lowest_row
-        The lowest balance right after a buy, and its bar; None where nothing was bought.
+    after_buys
+        Bar and cash right after each buy.
     """
 
     cash_e8: list[int]
     bookings: list[int]
     turnover_e8: list[int]
-    lowest_e8: int | None
-    lowest_row: int | None
+    after_buys: list[tuple[int, int]]
 
 
 def examine(journaled: Journaled) -> tuple[Check, ...]:
@@ -115,7 +114,7 @@ def _fold(journaled: Journaled) -> _Books:
     changes, bookings, turnover = [0] * days, [0] * days, [0] * days
     held: dict[int, tuple[Lot, ...]] = defaultdict(tuple)
     cash = round(exact(start.passport.cash) * _UNITS)
-    lowest: tuple[int, int] | None = None
+    after_buys: list[tuple[int, int]] = []
     events = [(int(row[0]), 0, number) for number, row in enumerate(journaled.fills)]
     events += [(int(row[0]), 1, number) for number, row in enumerate(journaled.accruals)]
     for row, kind, number in sorted(events):
@@ -145,8 +144,8 @@ def _fold(journaled: Journaled) -> _Books:
         cash += change
         changes[day] += change
         bookings[day] += 1
-        if kind == 0 and values["lots"] > 0 and (lowest is None or cash < lowest[0]):
-            lowest = (cash, row)
+        if kind == 0 and values["lots"] > 0:
+            after_buys.append((row, cash))
     balances = []
     balance = round(exact(start.passport.cash) * _UNITS)
     for change in changes:
@@ -156,8 +155,7 @@ def _fold(journaled: Journaled) -> _Books:
         cash_e8=balances,
         bookings=bookings,
         turnover_e8=turnover,
-        lowest_e8=None if lowest is None else lowest[0],
-        lowest_row=None if lowest is None else lowest[1],
+        after_buys=after_buys,
     )
 
 
@@ -209,10 +207,9 @@ def _balance(journaled: Journaled, books: _Books) -> Check:
             name=name, status=CheckStatus.NOT_APPLICABLE, says="the terms allow borrowing or selling short"
         )
     allowed = len(journaled.fills) + sum(books.turnover_e8) * _TURNOVER_TOLERANCE
-    if books.lowest_e8 is not None and books.lowest_e8 < -allowed:
-        return _failed(
-            name, f"a buy left {books.lowest_e8 / _UNITS:.8f}, and nothing may be borrowed", books.lowest_row
-        )
+    for row, cash_e8 in books.after_buys:
+        if cash_e8 < -allowed:
+            return _failed(name, f"a buy left {cash_e8 / _UNITS:.8f}, and nothing may be borrowed", row)
     return _passed(name, "no buy spent more than there was")
 
 

@@ -16,6 +16,8 @@ from engine.session.records import Entry
 
 # Bodies hold these as hexadecimal text of 16 digits a number.
 _NUMBERS = frozenset({"signals", "cash", "equity", "scale", "weights"})
+# What other values of the same record follow from.
+_CAUSES_FIRST = ("signals", "weights", "lots", "cash", "equity", "scale")
 
 
 class DifferenceKind(StrEnum):
@@ -151,7 +153,7 @@ def _first_field(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = ""
 ) -> tuple[str, Value, Value, int | None]:
     """Return the first value of two bodies that differs: its name, both values, and its place in a row."""
-    for name in sorted(ours.keys() | theirs.keys()):
+    for name in (*_CAUSES_FIRST, *sorted((ours.keys() | theirs.keys()) - set(_CAUSES_FIRST))):
         journal, replay = ours.get(name), theirs.get(name)
         if journal == replay:
             continue
