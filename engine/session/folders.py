@@ -7,7 +7,8 @@ from pathlib import Path
 from engine.domain.identity import content_hash
 
 _KEY_DIGITS = 8
-_NAME_MAX = 48
+# Every command takes names of this length.
+_NAME_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ def following(sessions: Path, asked: Asked, label: str) -> Path:
     """
     number = max(_numbered(sessions, asked), default=0) + 1
     mark = "research-" if asked.research_only else ""
-    return sessions / f"{mark}{label[:_NAME_MAX]}-{asked.key}-{number}"
+    end = f"-{asked.key}-{number}"
+    return sessions / f"{mark}{label[: _NAME_MAX - len(mark) - len(end)]}{end}"
 
 
 def _numbered(sessions: Path, asked: Asked) -> dict[int, Path]:
