@@ -22,6 +22,7 @@ FILL_BARS = 500
 FILL_PANELS = 6
 KINDS_SHOWN = len(style.KINDS)
 WEIGHT_STRETCHES = 150
+HALF = 0.5
 # A fill below this share of the largest position in sight only trims it.
 TRIM = 0.10
 
@@ -353,7 +354,9 @@ def weights(report: Report) -> Figure:
         if part.any():
             stack = [part[:, group].sum(axis=1) for group in groups]
             axes.stackplot(middle, stack, labels=labels, colors=colours, linewidth=0)
-    top = max(1.0, float(np.maximum(means, 0.0).sum(axis=1).max()))
+    highest = float(np.maximum(means, 0.0).sum(axis=1).max())
+    # The whole account, unless most of it was cash all the time.
+    top = max(1.0, highest) if highest > HALF else np.ceil(highest * 10.5) / 10
     axes.set_ylim(float(np.minimum(means, 0.0).sum(axis=1).min()), top)
     style.as_percent(axes)
     bars = round(float(lengths.mean()))

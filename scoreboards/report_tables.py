@@ -13,6 +13,7 @@ from engine.domain.portfolio import Invest
 from engine.domain.reasons import SENTENCES, Reason
 from research.cells import BaselineRole
 from scoreboards.explain import WORDS, reason
+from scoreboards.gates import EXCESS_LOWER_BOUND
 from scoreboards.promotion import gate_has, gate_needs
 from scoreboards.report import Report
 from scoreboards.rows import stamp
@@ -192,6 +193,9 @@ def gates(report: Report) -> "pd.DataFrame | Passage":
     rows = []
     for gate in report.gates:
         why = reason(gate) or WORDS[gate.gate].asks
+        if gate.gate == EXCESS_LOWER_BOUND and report.headline.excess_sharpe <= 0 and reason(gate):
+            # "Could be luck" would flatter it.
+            why = f"earned no more than the pool at its exposure: {report.headline.excess_sharpe:+.2f}"
         rows.append((gate_needs(gate), gate_has(gate), SIGNS[gate.status], why))
     return pd.DataFrame(
         rows, columns=["needs", "has", "", "why"], index=[gate.gate for gate in report.gates]

@@ -203,6 +203,7 @@ def test_a_row_is_found_on_the_newest_board_that_has_it(board: Board, tmp_path: 
 
     assert find(gone, tmp_path).board.run_id == board.run_id
     assert find(stays, tmp_path).board.run_id == "newer"
+    assert find(stays, tmp_path).row.text("simulator") == "core"
     assert find(stays, tmp_path, board.run_id).board.run_id == board.run_id
     with pytest.raises(InputError, match="in run newer"):
         find(gone, tmp_path, "newer")
