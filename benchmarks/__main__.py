@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3 start]`: measure, print a table, write JSON."""
+"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3 W4 start]`: measure, print, write JSON."""
 
 import argparse
 import json
@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peer
+from benchmarks import journal, peer, replay, stream
 from benchmarks.checks import check
 from benchmarks.measure import extra_memory_mb, measure_pairs, start_seconds
 from benchmarks.workloads import WORKLOADS
 
 PAIRS = {"W1": 9, "W2": 3, "W3": 9}
 START = "start"
+PAPER = "W4"
 TITLES = {
     "W1": "1,000,000 minutes, one instrument, SMA(20) over SMA(100), next open",
     "W2": "1,000 SMA pairs x 10,000 hours",
@@ -68,10 +69,19 @@ def show(name: str, result: dict[str, Any]) -> None:
         )
 
 
+def measure_paper() -> dict[str, Any]:
+    """Measure one account bar by bar, print it, and return the figures."""
+    bar, kept, session = stream.measure_stream(), journal.measure_journal(), replay.measure_replay()
+    stream.show(bar)
+    replay.show(session)
+    journal.show(kept)
+    return {"bar": asdict(bar), "journal": asdict(kept), "replay": asdict(session)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 1 where an engine disagrees about the money."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    choices = (*WORKLOADS, START)
+    choices = (*WORKLOADS, PAPER, START)
     parser.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"{', '.join(choices)}; all where none is named"
     )
@@ -84,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in asked.what or choices:
         if name == START:
             results[START] = start_seconds()
+            continue
+        if name == PAPER:
+            results[PAPER] = measure_paper()
             continue
         results[name] = measure(name, asked.pairs)
         show(name, results[name])
@@ -99,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
-    return 0 if all(results[name]["equity_check"] for name in results if name != START) else 1
+    return 0 if all(results[name]["equity_check"] for name in results if name in WORKLOADS) else 1
 
 
 if __name__ == "__main__":

@@ -189,10 +189,10 @@ def _reading_seconds(folder: Path, batches: int) -> tuple[float, float]:
 def show(times: JournalTimes) -> None:
     """Print the figures."""
     print(
-        "\njournal  {batches_per_s:,.0f} batches/s of {records_per_batch} records, {batch_bytes:,} bytes "
+        "    journal: {batches_per_s:,.0f} batches/s of {records_per_batch} records, {batch_bytes:,} bytes "
         "({append_us:.0f} us, {cpu_us:.0f} us of it CPU); bare append + fdatasync {raw_batches_per_s:,.0f}/s "
         "({raw_us:.0f} us); ratio {ratio:.2f}\n"
-        "         {read_batches:,} batches: verified in {verify_s:.3f} s, read in {read_s:.3f} s".format(
+        "    {read_batches:,} batches: verified in {verify_s:.3f} s, read in {read_s:.3f} s".format(
             **asdict(times)
         )
     )

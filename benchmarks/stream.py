@@ -100,7 +100,8 @@ def measure_stream(instruments: int = INSTRUMENTS, bars: int = BARS) -> StreamTi
 def show(times: StreamTimes) -> None:
     """Print the figures."""
     print(
-        "\nW4  one closed bar through stream and core, {instruments} instruments: CPU p50 "
+        "\nW4  one account bar by bar\n"
+        "    one closed bar of {instruments} instruments through stream and core: CPU p50 "
         "{p50_us:.1f} us, p99 {p99_us:.1f} us; wall p50 {wall_p50_us:.1f}, p99 {wall_p99_us:.1f} "
         "({bars:,} bars, {orders:,} orders, {fills:,} fills)".format(**asdict(times))
     )
