@@ -8,11 +8,14 @@ import numpy as np
 
 from engine.core.records import ORDER_CLOSED, ORDER_FIELDS, ORDER_FILLED, ORDER_OUTCOME
 from engine.core.settings import UNLIMITED, Rules
-from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.panel import PRICE_FIELDS, FloatArray, IntArray, Panel
 from engine.domain.passport import PlanKind, PlanTerms
 from engine.domain.portfolio import Invest, Plan
+from engine.features.calendar import OPENED_AT
 from engine.features.operators import field
+from engine.features.strategy import Strategy
 from engine.pipeline.planning import batch_plan
+from engine.pipeline.push import Bar, Pipeline
 from engine.pipeline.run import Column, Detail, Settings, run_all
 
 _ROW, _INSTRUMENT, _LOTS = (ORDER_FIELDS.index(name) for name in ("row", "instrument", "lots"))
@@ -86,6 +89,37 @@ def orders_of(
     rules = _RULES._replace(lot_size=_RULES.lot_size / price_scale, tick_size=_RULES.tick_size * price_scale)
     settings = Settings(rules=rules, limits=_LIMITS, start_row=int(plan.rows[0]))
     return run_all(carrying, [column], settings, detail=Detail.RECORDS).order_records[0]
+
+
+def live_orders(strategy: Strategy, panel: Panel) -> IntArray:
+    """Return the orders of the same account as a session works it: bar by bar, columns alike."""
+    plan = listed_plan(panel)
+    pipeline = Pipeline(
+        strategy=strategy,
+        instruments=panel.instruments,
+        settings=Settings(rules=_RULES, limits=_LIMITS),
+        drift_band=plan.drift_band,
+        has_range=panel.has_range,
+        timeframe=panel.timeframe,
+    )
+    known = {name: getattr(panel, name) for name in PRICE_FIELDS} | {
+        name: values
+        if values.ndim == 2
+        else np.repeat(values, len(panel.instruments)).reshape(len(panel), -1)
+        for name, values in panel.fields.items()
+    }
+    fields = {name: known[name] for name in pipeline.fields - {OPENED_AT}}
+    weights = dict(zip(plan.rows.tolist(), plan.weights, strict=True))
+    orders = [np.empty((0, len(ORDER_FIELDS)), dtype=np.int64)]
+    for row in range(len(panel)):
+        bar = Bar(
+            row=row,
+            opened_at=int(panel.timestamps[row]),
+            day_end=bool(panel.day_ends[row]),
+            fields={name: values[row] for name, values in fields.items()},
+        )
+        orders.append(pipeline.push(bar, weights.get(row)).orders)
+    return np.concatenate(orders)
 
 
 def until(orders: IntArray, stop: int) -> IntArray:

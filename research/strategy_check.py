@@ -31,7 +31,7 @@ from engine.features.strategy import Strategy
 from engine.pipeline.run import refuse_without_range
 from engine.processes import worker_processes
 from engine.strategy_files import add_folder
-from research.check_orders import Agreement, first_difference, listed_plan, orders_of, until
+from research.check_orders import Agreement, first_difference, listed_plan, live_orders, orders_of, until
 from research.fresh_signals import (
     Depth,
     StrategyPlace,
@@ -329,22 +329,21 @@ def _reads_the_future(panel: Panel, stop: int, difference: Difference) -> CheckR
 def _warm_up(strategy: Strategy, panel: Panel) -> CheckResult:
     warmup = max(root.warmup_on(panel.timeframe) for root in roots_of(strategy))
     history = [ceil(warmup * multiple) for multiple in WARM_UPS]
-    first = max(history)
-    if first >= len(panel):
+    first, starts = _histories(panel, history)
+    if first >= len(panel) or (warmup > 0 and starts[0] == starts[-1]):
         return CheckResult(
             check=Check.WARM_UP.value,
             outcome=CheckOutcome.NOT_CHECKED,
-            explanation=f"needs twice the warm-up of {warmup} bars and one more, the set has {len(panel)}",
+            explanation=f"needs twice the warm-up of {warmup} bars and one more, the set has {len(panel)}"
+            + ("" if first >= len(panel) else " with too many holes"),
         )
     plan = listed_plan(panel, first)
     orders: IntArray = np.empty((0, 0), dtype=np.int64)
-    for bars in history[:-1]:
+    for bars, start in zip(history[:-1], starts[:-1], strict=True):
         runs = _Runs(
             strategy,
-            lambda depth: _in_force(values_of(strategy, panel, depth), first),
-            lambda depth, bars=bars: _in_force(  # type: ignore[misc]  # a default binds the loop's value
-                values_of(strategy, panel.rows(first - bars, len(panel)), depth), bars
-            ),
+            partial(_values_after, strategy, panel, starts[-1], first),
+            partial(_values_after, strategy, panel, start, first),
         )
         orders = _orders_from(panel, runs.expected, strategy.invest, plan)
         difference = _value_difference(
@@ -355,7 +354,7 @@ def _warm_up(strategy: Strategy, panel: Panel) -> CheckResult:
         if difference is not None:
             return _failed(
                 Check.WARM_UP,
-                f"{bars} bars of history give another {difference.measured} than {first}: "
+                f"{bars} bars of history give another {difference.measured} than {history[-1]}: "
                 f"a warm-up of {warmup} bars is too short",
                 runs.blamed(difference, apart),
             )
@@ -363,12 +362,31 @@ def _warm_up(strategy: Strategy, panel: Panel) -> CheckResult:
     return _passed(Check.WARM_UP, f"{words} bars of history give the same {_count(orders)}")
 
 
-def _in_force(values: FloatArray, bars: int) -> FloatArray:
-    """Return what is in force after so many bars: NaN keeps the value before it, at first there is cash."""
-    rows = np.where(np.isnan(values), -1, np.arange(values.shape[1])[None, :, None])
-    latest = np.maximum.accumulate(rows, axis=1)
-    carried = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
-    return np.where(latest < 0, 0.0, carried)[:, bars:]
+def _histories(panel: Panel, history: Sequence[int]) -> tuple[int, list[int]]:
+    """Return the first row that has every history behind it, and the row with which each of them begins.
+
+    Lengths count bars in which an instrument traded, so each needs so many of those, or all that it has.
+    """
+    traded = ~np.isnan(panel.close)
+    longest = max(history)
+    behind = np.cumsum(traded, axis=0) - traded
+    enough = ((behind == 0) | (behind >= longest)).all(axis=1)
+    whole = np.flatnonzero(enough[longest:])
+    first = longest + int(whole[0]) if len(whole) else longest
+    starts = []
+    for bars in history:
+        start = first - bars
+        for column in range(traded.shape[1] if bars else 0):
+            rows = np.flatnonzero(traded[:first, column])
+            if len(rows):
+                start = min(start, int(rows[max(0, len(rows) - bars)]))
+        starts.append(start)
+    return first, starts
+
+
+def _values_after(strategy: Strategy, panel: Panel, start: int, first: int, depth: Depth) -> FloatArray:
+    """Return values from row `first` on of a run that begins with row `start`."""
+    return values_of(strategy, panel.rows(start, len(panel)), depth)[:, first - start :]
 
 
 def _orders_from(panel: Panel, values: FloatArray, invest: Invest, plan: Plan) -> IntArray:
@@ -424,12 +442,15 @@ def _batch_stream(strategy: Strategy, panel: Panel) -> CheckResult:
         partial(values_of, strategy, panel),
         lambda depth: _streamed(expressions_of(strategy, depth), panel),
     )
-    orders, difference = _exact_difference(strategy, panel, runs)
+    orders = orders_of(panel, runs.expected, strategy.invest)
+    difference = _value_difference(panel, runs.expected, runs.found, bits_apart) or _order_difference(
+        panel, orders, live_orders(strategy, panel), Agreement.EXACT
+    )
     if difference is not None:
         return _failed(
             Check.BATCH_STREAM,
             f"bar by bar, as in live trading, the {difference.measured} is another",
-            difference,
+            runs.blamed(difference, bits_apart),
         )
     return _passed(
         Check.BATCH_STREAM, f"{len(panel)} bars pushed one by one give the same bits and {_count(orders)}"

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from engine.domain.errors import InvalidValueError
-from engine.domain.panel import Panel
+from engine.domain.panel import IntArray, Panel
 from engine.domain.time import Timeframe
 from engine.features.strategy import Strategy
 from engine.strategy_files import add_folder, load_strategy
+from research import check_orders, strategy_check
 from research.strategy_check import (
     ORDER_LOTS,
     SIGNAL,
@@ -27,7 +28,7 @@ from research.strategy_check import (
     run_check,
     truncation_checks,
 )
-from tests.builders import random_panel
+from tests.builders import NAN, panel_of, random_panel
 
 PANEL = random_panel(260, 3, seed=8, holes=0.02)
 
@@ -275,6 +276,23 @@ def test_a_function_that_remembers_makes_live_another_strategy(plant: Plant) -> 
     assert first.row == seen[2]
 
 
+def test_an_order_that_is_missing_live_is_named_by_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = load_strategy("mean_reversion", {"length": 10})
+    orders = check_orders.live_orders(strategy, PANEL)
+    row, instrument, lots = orders[5, :3].tolist()
+
+    def without_one(*_: object) -> IntArray:
+        return np.delete(orders, 5, axis=0)
+
+    monkeypatch.setattr(strategy_check, "live_orders", without_one)
+    result = run_check(Check.BATCH_STREAM, strategy, PANEL)
+
+    first = fault_of(result)
+    assert (first.row, first.symbol, first.measured) == (row, PANEL.symbols[instrument], ORDER_LOTS)
+    assert (first.expected, first.found, first.operator) == (lots, 0.0, "")
+    assert "the order in lots is another" in result.explanation
+
+
 # --------------------------------------------------------------------------------- what it says of itself
 
 
@@ -303,6 +321,28 @@ def test_enough_history_gives_the_same_orders_whatever_its_length() -> None:
 
     assert result.outcome is CheckOutcome.PASS, result
     assert result.explanation.startswith("30, 45, 60 bars of history give the same ")
+
+
+def test_holes_are_no_history(plant: Plant) -> None:
+    # Lengths count bars in which an instrument traded: with a hole, as many rows are too few.
+    strategy = plant("holes", "", "where(close > sma(close, 30), 1.0, 0.0)")
+    for seed in range(6):
+        panel = random_panel(400, 4, seed=seed, holes=0.1)
+
+        result = run_check(Check.WARM_UP, strategy, panel)
+
+        assert result.outcome is CheckOutcome.PASS, (seed, result)
+
+
+def test_a_set_that_is_nothing_but_holes_is_not_a_pass(plant: Plant) -> None:
+    strategy = plant("sparse", "", "where(close > sma(close, 30), 1.0, 0.0)")
+
+    closes = [100.0 + row if row % 5 == 0 else NAN for row in range(100)]
+
+    result = run_check(Check.WARM_UP, strategy, panel_of({"A": closes}))
+
+    assert result.outcome is CheckOutcome.NOT_CHECKED
+    assert "the set has 100 with too many holes" in result.explanation
 
 
 def test_the_warm_up_of_a_slower_timeframe_is_counted_in_bars_of_the_panel(plant: Plant) -> None:
