@@ -100,7 +100,7 @@ def book(
     books.lots[USED, n] += abs(filled)
     if before == 0:
         books.lots[OPEN_CAUSE, n] = cause
-    elif before * books.lots[LOTS, n] <= 0:
+    elif books.lots[LOTS, n] == 0 or (before > 0) != (books.lots[LOTS, n] > 0):
         if by_strategy(cause) and by_strategy(books.lots[OPEN_CAUSE, n]):
             books.counts[TRADES] += 1
         books.lots[OPEN_CAUSE, n] = cause

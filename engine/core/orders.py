@@ -78,7 +78,8 @@ def cut_reason(n: int, cause: int, books: Books) -> int:
 @inlined_kernel
 def reduces(wanted: int, held: int) -> bool:
     """Say whether an order of so many lots makes a position smaller without turning it round."""
-    return wanted * held < 0 and abs(wanted) <= abs(held)
+    # No product: lots of a millionth overflow it.
+    return wanted != 0 and held != 0 and (wanted > 0) != (held > 0) and abs(wanted) <= abs(held)
 
 
 @inlined_kernel

@@ -107,8 +107,8 @@ def settings_of(seed: int) -> Settings:
             borrow_bps=0.5, interest_bps=0.5,
         ),
         rules=Rules(
-            participation=0.1, order_bound_bps=300.0, minimum_notional=5.0, lot_size=0.01, tick_size=0.01,
-            latency_bars=int(seed % 4 == 0),
+            participation=0.1, order_bound_bps=300.0, minimum_notional=5.0, lot_size=(0.01, 1e-9)[seed % 2],
+            tick_size=0.01, latency_bars=int(seed % 4 == 0),
         ),
         limits=limits,
         cash=10_000.0,

@@ -1,6 +1,7 @@
 """Every rule of targets, limits, tiers and halts, each with a case worked out by hand."""
 
 import numpy as np
+import pytest
 
 from engine.core.account import HALTS, REASONS, TRADES
 from engine.core.settings import UNLIMITED, Limits
@@ -263,3 +264,24 @@ def test_cuts_are_counted_by_reason() -> None:
     played = play(panel, weights(0.6, 0.1, 0.1, 0.1), limits=Limits())
 
     assert played.accounts.counts[0, REASONS + Reason.CUT_INSTRUMENT] == 1
+
+
+def test_lots_of_a_billionth_are_counted_as_well_as_whole_ones() -> None:
+    closes = [10, 10, 8.9, 8.9, 12, 12, 12]
+    panel = panel_of({"A": closes})
+    plan = Plan(rows=np.array([0, 5]), weights=np.array([[1.0], [1.0]]))
+    signals = np.array([[1.0]] * 5 + [[0.5], [0.0]])
+    fine = WHOLE_LOTS._replace(order_kind=0, lot_size=1e-9)
+
+    whole, small = (
+        play(panel, plan, signals=signals, limits=Limits(), rules=rules, cash=1e6)
+        for rules in (WHOLE_LOTS._replace(order_kind=0), fine)
+    )
+
+    # 1e14 lots: a product of two of them is beyond 64 bits.
+    assert max(abs(fill["lots"]) for fill in small.fills()) > 10**13
+    for name in ("row", "cause", "price_e8"):
+        assert [fill[name] for fill in small.fills()] == [fill[name] for fill in whole.fills()]
+    units = [round(fill["lots"] * 1e-9) for fill in small.fills()]
+    assert units == pytest.approx([fill["lots"] for fill in whole.fills()], abs=1)
+    assert small.accounts.counts[0, TRADES] == whole.accounts.counts[0, TRADES]
