@@ -290,9 +290,10 @@ def _beginning(order: Order, passport: "Passport | None", screen: "PaperScreen")
     """Return what a new session runs, after every check."""
     from engine.compiled import CORE_VERSION
     from engine.data import catalogue
-    from engine.session.feed import fed_panel, span_of
+    from engine.session.feed import Replay, fed_panel, span_of
     from engine.session.session import Beginning
     from engine.session.start import FedData, SessionStart, require_same_data, require_unchanged
+    from engine.session.trader import Trader
 
     panel = _panel(order.data)
     set_hash = catalogue.manifest(order.data).content_hash
@@ -313,6 +314,8 @@ def _beginning(order: Order, passport: "Passport | None", screen: "PaperScreen")
         start_row=span.start - span.origin,
         rows=len(fed),
     )
+    # Whatever the strategy needs and the data does not have is said before anything is written.
+    Replay(fed, Trader(start, strategy).fields)
     return Beginning(start=start, strategy=strategy, fed=fed)
 
 
