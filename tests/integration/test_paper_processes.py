@@ -1,13 +1,13 @@
 """Paper sessions in real processes: killed anywhere, interrupted, kept out, and without room on the disk."""
 
 import os
-import random  # noqa: TID251  # seeded below: where to kill is no figure of the project
 import resource
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.journal.chain import Status
@@ -48,10 +48,9 @@ def undisturbed(project: Path, session_home: Path, tmp_path_factory: pytest.Temp
 def test_a_session_that_is_killed_anywhere_goes_on_and_loses_and_doubles_nothing(
     project: Path, home: Path, undisturbed: Path
 ) -> None:
-    generator = random.Random(20_240_131)
     assert (undisturbed / LOG).stat().st_size > 1_500_000
     whole = (undisturbed / LOG).stat().st_size
-    sizes = sorted(generator.randrange(whole) for _ in range(KILLS))
+    sizes = sorted(np.random.default_rng(20_240_131).integers(whole, size=KILLS).tolist())
 
     killed = [kill_at(started(COMMAND, project=project, home=home), home, size) for size in sizes]
     began = time.time()  # noqa: TID251  # compared with the time that the journal of a real process says

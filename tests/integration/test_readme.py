@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.orders import OrderKind
+from engine.features import operators
+from engine.features.orders import Orders
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 ENGINE = Path(sys.executable).with_name("engine")
@@ -20,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def project(tmp_path: Path) -> Path:
     """Return a folder in which a reader has done what the README says."""
     (file_name,) = re.findall(r"Put this into `(strategies/\w+\.py)`", README)
-    (code,) = blocks("python")
+    code, *_ = blocks("python")
     path = tmp_path / file_name
     path.parent.mkdir()
     path.write_text(code, "utf-8")
@@ -28,7 +32,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_the_commands_of_the_readme_print_what_it_shows(project: Path, home: Path) -> None:
-    shown = blocks("text")
+    shown = [block for block in blocks("text") if "steady_riser" in block]
     commands = [
         line.removeprefix("$ engine ").split()
         for block in blocks("console")
@@ -47,6 +51,15 @@ def test_the_commands_of_the_readme_print_what_it_shows(project: Path, home: Pat
     assert home.is_dir()
     assert len(printed) == 2
     assert printed == shown
+
+
+def test_the_orders_of_the_readme_are_orders() -> None:
+    _, code = blocks("python")
+    names = vars(operators) | {"Orders": Orders, "OrderKind": OrderKind}
+
+    exec(code, names)  # the README's own words
+
+    assert len(names["orders"](None).roots) == 8
 
 
 def test_every_command_of_the_readme_exists() -> None:

@@ -254,7 +254,7 @@ def test_the_cases_reach_every_kind_of_order_and_every_reason() -> None:
 
     assert kinds == {int(kind) for kind in OrderKind}
     assert liquidity == {0, 1}
-    missed = {Reason(code).name for code in np.flatnonzero(reasons == 0)}
+    missed = {Reason(int(code)).name for code in np.flatnonzero(reasons == 0)}
     # Those that are no outcome of an order, need clusters, an empty bar or a ruined account.
     assert missed <= {
         "NONE", "CUT_CLUSTER", "NO_RANGE_DATA", "AT_TARGET", "NOT_DECIDED", "IN_FLIGHT",

@@ -5,7 +5,9 @@ has gone through fills at the open; a stop fills at the worse of trigger and ope
 inside a bar decides, the worse outcome is taken and counted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -39,6 +41,7 @@ IOC, GTC, DAY, FOK = TimeInForce.IOC, TimeInForce.GTC, TimeInForce.DAY, TimeInFo
 Prices = tuple[float, float, float, float]
 """Open, high, low, close."""
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
 DECISION: Prices = (100.0, 100.0, 100.0, 100.0)
 # Taker 10 bps + 5 bps slippage, maker 2 bps.
 COSTS = Costs(taker_fee_bps=10.0, maker_fee_bps=2.0, slippage_bps=5.0)
@@ -84,6 +87,7 @@ def enter(
     volumes: list[float] | None = None,
     signals: list[float] | None = None,
     weight: float = 0.5,
+    order: Mapping[str, float] = NOTHING,
     **values: float,
 ) -> Played:
     """Decide at 100 to hold half of 1,000: 5 lots; the rows are the bars after."""
@@ -95,7 +99,7 @@ def enter(
         panel,
         weights(weight),
         signals=table,
-        styles=style(shape, **values),
+        styles=style(shape, **order, **values),
         costs=costs,
         rules=rules,
         limits=limits or (UNLIMITED if side > 0 else shorts),
@@ -299,7 +303,7 @@ TABLE = (
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
 def test_the_fill_table(case: Case) -> None:
-    played = enter(*case.rows, side=case.side, costs=COSTS, **case.order)
+    played = enter(*case.rows, side=case.side, costs=COSTS, order=case.order)
 
     fills = played.fills()
     if case.fill is None:
@@ -551,7 +555,7 @@ EXITS = (
 
 @pytest.mark.parametrize("case", EXITS, ids=lambda case: case.name)
 def test_the_table_of_protective_orders(case: Exit) -> None:
-    played = enter(*case.rows, side=case.side, **case.order)
+    played = enter(*case.rows, side=case.side, order=case.order)
 
     entry, *exits = played.fills()
     assert (entry["row"], entry["lots"], entry["price_e8"]) == (1, 5 * case.side, 10_000_000_000)
