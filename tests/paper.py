@@ -93,9 +93,9 @@ def log_of(home: Path) -> Path | None:
 
 
 def size_of(home: Path) -> int:
-    """Return the length of the only journal of a home; 0 where there is none yet."""
-    log = log_of(home)
-    return 0 if log is None else log.stat().st_size
+    """Return the length of the journal of a home that was written last; 0 where there is none yet."""
+    found = [log.stat() for log in (home / "state" / "sessions").glob(f"*/{LOG}")]
+    return max(((log.st_mtime_ns, log.st_size) for log in found), default=(0, 0))[1]
 
 
 def kill_at(process: subprocess.Popen[str], home: Path, size: int) -> bool:

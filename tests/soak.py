@@ -2,9 +2,9 @@
 
 `python -m tests.soak [--kills 50] [--strategy NAME ...] [--data NAME ...] [--seed N]`. For every packaged
 strategy and one that sends every kind of order, on five years of real bars and on all generated ones: a
-session that nobody touches, and one that is killed (`kill -9`) so many times, at random lengths of its journal
-and after random times. The second must say what the first says; then its journal is verified, compared with
-a backtest and replayed. Exit 1 if anything differs or a restart took too long.
+session that nobody touches, and one that is killed (`kill -9`) so many times, at random lengths of its
+journal and after random times. The second must say what the first says; then its journal is verified,
+compared with a backtest and replayed. Exit 1 if anything differs or a restart took too long.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import numpy as np
 from engine.home import cache_folder
 from engine.journal.kinds import Kind
 from engine.journal.reading import read, verify
-from engine.journal.storage import LOG
 from tests.paper import (
     EVERY_ORDER,
     PACKAGED,
@@ -28,6 +27,7 @@ from tests.paper import (
     kill_at,
     project_with_every_order,
     replayed,
+    size_of,
     started,
 )
 
@@ -108,7 +108,7 @@ def soak(
             is_killed = process.returncode < 0
         else:
             longer = int(generator.exponential(size / kills))
-            is_killed = kill_at(process, home, _newest_size(home) + longer)
+            is_killed = kill_at(process, home, size_of(home) + longer)
         done.kills += is_killed
     began.append(time.time())  # noqa: TID251
     last = answer(started(command, project=project, home=home)).document
@@ -132,11 +132,6 @@ def _home(folder: Path) -> Path:
     (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "kernels").symlink_to(cache_folder() / "kernels", target_is_directory=True)
     return folder
-
-
-def _newest_size(home: Path) -> int:
-    logs = (home / "state" / "sessions").glob(f"*/{LOG}")
-    return max(((log.stat().st_mtime_ns, log.stat().st_size) for log in logs), default=(0, 0))[1]
 
 
 def _bars_a_second(folder: Path) -> float:
