@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help setup port-test test lab bench lock lint clean
+.PHONY: help setup port-test test soak lab bench lock lint clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -54,6 +54,9 @@ test: $(STAMP)  ## Run every check: style, types, import directions, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(ARGS)
+
+soak: $(STAMP)  ## Kill paper sessions 50 times each and prove that nothing is lost or doubled
+	$(BIN)/python -m tests.soak $(ARGS)
 
 lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_explore.ipynb $(ARGS)

@@ -1,4 +1,4 @@
-"""Print the hash of the order stream of every packaged strategy, on the packaged bars with ranges.
+"""Print the hash of the order stream of every packaged strategy, and of the journals of two sessions.
 
 `python -m tests.order_streams [--write]`; with `--write` the golden file is made anew, which is right only
 when the orders were meant to change.
@@ -7,16 +7,19 @@ when the orders were meant to change.
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.data.catalogue import load
 from engine.features.strategy import Strategy
+from engine.journal.reading import verify
 from engine.pipeline.run import Column, Detail, run_all
 from engine.strategy_files import load_strategy
 from research.backtest import equal_weight_of_listed, whole_history
 from research.configuration import for_data
 from tests.every_order import EveryOrder
+from tests.recorded import WALK, record
 
 GOLDEN = Path(__file__).parent / "golden" / "order_streams.json"
 PACKAGED = (
@@ -29,6 +32,7 @@ PACKAGED = (
     "trend",
 )
 DATA = ("planted", "us5")
+SESSION_BARS = 1200
 
 
 def order_stream_hash(strategy: Strategy, data: str, *, threads: int = 1) -> str:
@@ -55,13 +59,26 @@ def order_streams(*, threads: int = 1) -> dict[str, str]:
     }
 
 
+def journals() -> dict[str, str]:
+    """Return the content hashes of paper sessions: base weights a window, and every kind of order.
+
+    They hold the version of the core, so they are compared with one another and not with a file.
+    """
+    panel = load("planted").rows(0, SESSION_BARS)
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = (
+            record(Path(folder) / "trend", load_strategy("trend"), panel, plan=WALK),
+            record(Path(folder) / "every_order", EveryOrder(), panel),
+        )
+        return {session.name: verify(session).content_hash for session in sessions}
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Print the hashes, or write them down."""
-    threads = 2 if "--threads" in arguments else 1
-    text = json.dumps(order_streams(threads=threads), indent=2, sort_keys=True) + "\n"
+    """Print the hashes, or write those of the orders down."""
+    orders = order_streams(threads=2 if "--threads" in arguments else 1)
     if "--write" in arguments:
-        GOLDEN.write_text(text, "utf-8")
-    sys.stdout.write(text)
+        GOLDEN.write_text(json.dumps(orders, indent=2, sort_keys=True) + "\n", "utf-8")
+    json.dump({"orders": orders, "journals": journals()}, sys.stdout, indent=2, sort_keys=True)
 
 
 if __name__ == "__main__":

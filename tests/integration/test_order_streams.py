@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.order_streams import DATA, GOLDEN, PACKAGED, order_streams
+from tests.order_streams import DATA, GOLDEN, PACKAGED, journals, order_streams
 
 REPOSITORY = Path(__file__).parents[2]
 # What these name is looked for and switched off, in numpy and in compiled kernels.
@@ -24,8 +24,8 @@ def golden() -> dict[str, str]:
     return known
 
 
-def streams_elsewhere(environment: Mapping[str, str], *arguments: str) -> dict[str, str]:
-    """Return the hashes that a fresh process finds under other circumstances."""
+def hashes_elsewhere(environment: Mapping[str, str], *arguments: str) -> dict[str, dict[str, str]]:
+    """Return the hashes of orders and journals that a fresh process finds under other circumstances."""
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.order_streams", *arguments],
         cwd=REPOSITORY,
@@ -34,7 +34,7 @@ def streams_elsewhere(environment: Mapping[str, str], *arguments: str) -> dict[s
         capture_output=True,
         text=True,
     )
-    found: dict[str, str] = json.loads(answer.stdout)
+    found: dict[str, dict[str, str]] = json.loads(answer.stdout)
     return found
 
 
@@ -53,5 +53,7 @@ def test_every_strategy_has_its_golden_order_stream() -> None:
     ],
     ids=["another hash seed, one thread", "a third hash seed, two threads", "without AVX-512"],
 )
-def test_no_circumstance_changes_an_order(environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-    assert streams_elsewhere(environment, *arguments) == golden()
+def test_no_circumstance_changes_an_order_or_a_journal(
+    environment: Mapping[str, str], arguments: tuple[str, ...]
+) -> None:
+    assert hashes_elsewhere(environment, *arguments) == {"orders": golden(), "journals": journals()}
