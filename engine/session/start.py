@@ -21,6 +21,8 @@ from engine.schedule.windows import Rebalance
 START_SCHEMA = 1
 NANOSECONDS = 1000
 INSTANCE_DIGITS = 32
+_HASH_DIGITS = 64
+_SHORT_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +299,13 @@ def require_same_data(passport: Passport, panel: Panel) -> None:
     _refuse_drift(passport, compared)
 
 
+def _short(value: str) -> str:
+    """Return enough of a hash to tell it from another."""
+    return value[:_SHORT_DIGITS] if len(value) == _HASH_DIGITS else value
+
+
 def _refuse_drift(passport: Passport, compared: tuple[tuple[str, str, str], ...]) -> None:
-    drift = [f"{what} was {was}, is {now}" for what, was, now in compared if was != now]
+    drift = [f"{what} was {_short(was)}, is {_short(now)}" for what, was, now in compared if was != now]
     if not drift:
         return
     again = "the same command begins a new session"

@@ -16,7 +16,7 @@ from engine.data import catalogue
 from engine.domain.panel import IntArray, Panel
 from engine.domain.passport import Passport, PlanKind, PlanTerms
 from engine.features.strategy import Strategy
-from engine.home import promotions_folder, sessions_folder
+from engine.home import promotions_folder, runs_folder, sessions_folder
 from engine.journal.canonical import array_of
 from engine.journal.chain import Status
 from engine.journal.journal import Journal
@@ -28,6 +28,11 @@ from engine.pipeline.run import Column, Detail, Outcome, run_all
 from engine.strategy_files import load_strategy
 from research.backtest import whole_history
 from research.passports import research_passport
+from scoreboards.board import Board
+from scoreboards.judging import build
+from scoreboards.publish import publish
+from tests.boards import market_returns, skilled, three_simulators, tournament, universe, with_baselines
+from tests.boards import settings as made_up_settings
 from tests.paper import EVERY_ORDER, PACKAGED, engine, facts, project_with_every_order, replayed
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -225,6 +230,78 @@ def test_a_damaged_journal_of_promotions_promotes_nobody() -> None:
 
     assert answered.code == 1
     assert "LEDGER_CORRUPT" in answered.errors
+
+
+# ----------------------------------------------------------------------------------------- scoreboards
+
+
+def board_with(edge: float, data_hash: str) -> Board:
+    """Put a made-up scoreboard with rows of `trend` on us20 into the runs."""
+    market = market_returns()
+    cells = three_simulators(
+        skilled(market, edge=edge, seed=0), strategy="trend", profile="equal_weight", gross=0.6
+    )
+    played = tournament(
+        with_baselines(cells, market),
+        universes=[universe(content_hash=data_hash)],
+        inputs={"edge": str(edge)},
+    )
+    board = build(played, made_up_settings())
+    publish(board, runs_folder() / board.run_id)
+    return board
+
+
+@pytest.mark.parametrize(("edge", "verdict"), [(0.0015, "PASS"), (-0.001, "FAIL")])
+def test_a_row_of_a_scoreboard_that_nobody_promoted_is_refused_with_its_verdict(
+    edge: float, verdict: str
+) -> None:
+    board = board_with(edge, "a" * 64)
+    row_id = next(row.text("strategy_id") for row in board.rows if row.text("verdict") == verdict)
+
+    answered = engine(*paper(row_id, "--data", "us20"))
+
+    assert answered.code == 5
+    assert f"last result  {board.run_id}  {verdict}" in answered.errors
+    assert "--force-research" in answered.errors
+    then = (
+        f"engine promote {row_id} --to paper"
+        if verdict == "PASS"
+        else f"engine scoreboard --run {board.run_id}"
+    )
+    assert f"next  {then}" in answered.errors
+
+
+def test_an_id_that_no_scoreboard_has_is_answered_with_those_that_are_near() -> None:
+    board = board_with(0.0015, "a" * 64)
+    row_id = next(row.text("strategy_id") for row in board.rows if row.text("verdict") == "PASS")
+    wrong = row_id[:-1] + ("0" if row_id[-1] != "0" else "1")
+
+    answered = engine(*paper(wrong, "--data", "us20"))
+
+    assert answered.code == 2
+    assert row_id in answered.errors
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_bars_that_are_not_those_of_the_scoreboard_do_not_start(is_same: bool) -> None:
+    data_hash = catalogue.manifest("us20").content_hash if is_same else "a" * 64
+    board = board_with(0.0015, data_hash)
+    row_id = next(row.text("strategy_id") for row in board.rows if row.text("verdict") == "PASS")
+    promoted_id = promoted(load_strategy("trend"), "us20", strategy_id=row_id, run_id=board.run_id)
+
+    answered = engine(*paper(promoted_id, "--data", "us20", "--to", "1991-03-31"))
+
+    assert answered.code == (0 if is_same else 5)
+    assert ("hash of data set us20 was aaaaaaaaaaaaaaaa, is" in answered.errors) is not is_same
+
+
+def test_a_scoreboard_that_is_gone_is_said() -> None:
+    promoted_id = promoted(load_strategy("trend"), "planted")
+
+    answered = engine(*paper(promoted_id, "--data", "planted", "--to", "2008-12-31"))
+
+    assert answered.code == 0
+    assert "the scoreboard of run t-1 is gone" in answered.errors
 
 
 # ---------------------------------------------------------------------------------------- research only
