@@ -414,7 +414,9 @@ def _row(name: str) -> "Found":
     from scoreboards.finding import board_files, find
 
     known = strategy_names()
-    near = get_close_matches(name, known, n=1)
+    # The id of a row begins with a name, and a long name is near to its own ids: those are no slips.
+    is_an_id = any(name.startswith(f"{strategy}-") for strategy in known)
+    near = [] if is_an_id else get_close_matches(name, known, n=1)
     if board_files(runs_folder()) and not near:
         return find(name, runs_folder())
     hint = f"did you mean {near[0]!r}?" if near else f"strategies are {', '.join(known)}"

@@ -235,11 +235,11 @@ def test_a_damaged_journal_of_promotions_promotes_nobody() -> None:
 # ----------------------------------------------------------------------------------------- scoreboards
 
 
-def board_with(edge: float, data_hash: str) -> Board:
-    """Put a made-up scoreboard with rows of `trend` on us20 into the runs."""
+def board_with(edge: float, data_hash: str, strategy: str = "trend") -> Board:
+    """Put a made-up scoreboard with rows of a strategy on us20 into the runs."""
     market = market_returns()
     cells = three_simulators(
-        skilled(market, edge=edge, seed=0), strategy="trend", profile="equal_weight", gross=0.6
+        skilled(market, edge=edge, seed=0), strategy=strategy, profile="equal_weight", gross=0.6
     )
     played = tournament(
         with_baselines(cells, market),
@@ -251,11 +251,13 @@ def board_with(edge: float, data_hash: str) -> Board:
     return board
 
 
+# A long name is spelled much like the ids of its own rows.
+@pytest.mark.parametrize("strategy", ["trend", "cross_sectional_momentum"])
 @pytest.mark.parametrize(("edge", "verdict"), [(0.0015, "PASS"), (-0.001, "FAIL")])
 def test_a_row_of_a_scoreboard_that_nobody_promoted_is_refused_with_its_verdict(
-    edge: float, verdict: str
+    edge: float, verdict: str, strategy: str
 ) -> None:
-    board = board_with(edge, "a" * 64)
+    board = board_with(edge, "a" * 64, strategy)
     row_id = next(row.text("strategy_id") for row in board.rows if row.text("verdict") == verdict)
 
     answered = engine(*paper(row_id, "--data", "us20"))
