@@ -132,6 +132,8 @@ def _show(strategy_id: str, words: str, following: str, written: "Written") -> N
         "",
         f"  next      {following}",
         f"  notebook  {shown_folder(written.notebook)}",
-        f"  report    {shown_folder(written.html)}",
+        "",
+        # Alone on its line, so that a script takes the last line and has it.
+        str(shown_folder(written.html)),
     ):
         typer.echo(line)
