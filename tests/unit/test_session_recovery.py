@@ -259,12 +259,32 @@ def spoiled(folder: Path) -> None:
     (folder / SNAPSHOT).write_bytes(data)
 
 
-def of_another_core(folder: Path) -> None:
+def wrong_snapshot(folder: Path) -> Snapshot:
+    """Return the snapshot of a folder with a state that would give every later order another number."""
     snapshot = load(folder)
     assert snapshot is not None
+    counts = np.array(snapshot.state["counts"].tolist()) + 100
+    return Snapshot(place=snapshot.place, state={**snapshot.state, "counts": counts})
+
+
+def of_another_core(folder: Path) -> None:
+    wrong = wrong_snapshot(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.session.snapshot.CORE_VERSION", "0" * 16)
-        save(folder, snapshot)
+        save(folder, wrong)
+
+
+def of_another_end(folder: Path) -> None:
+    wrong = wrong_snapshot(folder)
+    place = Place(end=wrong.place.end, next_sequence=wrong.place.next_sequence, head="0" * 64)
+    save(folder, Snapshot(place=place, state=wrong.state))
+
+
+def of_another_past(folder: Path) -> None:
+    of_another_end(folder)
+    wrong = (folder / SNAPSHOT).read_bytes()
+    stopped(folder, 20)
+    (folder / SNAPSHOT).write_bytes(wrong)
 
 
 def of_another_session(folder: Path) -> None:
@@ -301,6 +321,8 @@ def gone(folder: Path) -> None:
     [
         spoiled,
         of_another_core,
+        of_another_end,
+        of_another_past,
         of_another_session,
         with_a_part_missing,
         in_the_middle_of_a_batch,
