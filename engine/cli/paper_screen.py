@@ -49,6 +49,7 @@ class PaperScreen:
         self._is_terminal = sys.stderr.isatty()
         self._bars = 0
         self._notes: list[str] = []
+        self._session: Session | None = None
         self._began = self._drawn = time.monotonic()
 
     def note(self, words: str) -> None:
@@ -57,7 +58,7 @@ class PaperScreen:
 
     def begin(self, session: "Session") -> None:
         """Show what was checked, and that it runs."""
-        self._began = self._drawn = time.monotonic()
+        self._session = session
         if self._is_silent:
             return
         for name, words in _checks(session).items():
@@ -75,10 +76,13 @@ class PaperScreen:
 
     def watch(self, worked: "Worked") -> None:
         """Take note of a bar, and draw when it is time to."""
-        self._bars += 1
         if self._is_silent:
             return
         now = time.monotonic()
+        if self._bars == 0:
+            # The kernels are loaded with the first bar, which says nothing of the speed.
+            self._began = self._drawn = now
+        self._bars += 1
         if now - self._drawn >= (_REDRAW_SECONDS if self._is_terminal else _PLAIN_SECONDS):
             self._draw(worked, now)
 
@@ -130,14 +134,16 @@ class PaperScreen:
         }
 
     def _draw(self, worked: "Worked", now: float) -> None:
-        rate = self._bars / max(now - self._began, 1e-9)
+        assert self._session is not None, "begun before the first bar"
+        counts = self._session.trader.counts
+        rate = (self._bars - 1) / max(now - self._began, 1e-9)
         pushed, opened = worked.pushed, _instant(worked.bar.opened_at)
         said = "history, before the account's first bar"
         if pushed is not None:
             invested = (pushed.equity - pushed.cash) / pushed.equity if pushed.equity > 0 else 0.0
             said = (
-                f"equity {pushed.equity:,.2f}   exposure {invested:.0%}   {len(pushed.orders)} orders   "
-                f"{len(pushed.fills)} fills"
+                f"equity {pushed.equity:,.2f}   exposure {invested:.0%}   {counts.orders:,} orders   "
+                f"{counts.fills:,} fills"
             )
         self._drawn = now
         line = f"  bar opened {opened}   {said}   {rate:,.0f} bars/s"
