@@ -75,14 +75,15 @@ EXPIRES = 13  # last bar on which it may fill
 ARRIVES = 14  # first bar on which it may fill
 TRIGGERED = 15
 DONE = 16  # signed lots filled so far
-ARMED = 17  # 1: protective orders wait
+ARMED = 17  # 1 more than the number of the entry whose protective orders wait, or 0
 STOPPED = 18  # 2: stopped out on this bar, 1: before; the target is 0 until the signal changes
 ENTERED = 19  # scratch of the fills: 1 entered at the open of this bar, 2 inside it
 USED = 20  # scratch of the fills: lots of this bar's volume that are taken
 STOP_ORDER = 21  # numbers of the protective orders, -1: none
 TRAIL_ORDER = 22
 TAKE_ORDER = 23
-LOTS_ROWS = 24
+TAKEN = 24  # signed lots that the take profit has filled so far
+LOTS_ROWS = 25
 
 
 class Accounts(NamedTuple):

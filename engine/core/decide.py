@@ -9,6 +9,7 @@ from engine.core.account import (
     HALT_UNTIL,
     HALTS,
     LOTS,
+    PENDING,
     RECOVERY_UNTIL,
     SCALE,
     TARGET,
@@ -122,7 +123,8 @@ def mark_decided_in_trade(
     again = mark_decided_again(books)
     if lower:
         for n in range(lots.shape[1]):
-            if lots[DECIDED, n] == 0 and lots[LOTS, n] != 0:
+            # An entry that still waits was sized before the tier.
+            if lots[DECIDED, n] == 0 and (lots[LOTS, n] != 0 or lots[PENDING, n] != 0):
                 lots[DECIDED, n] = TIER_CAUSE
     return by_drift or reviewed or changed or again or lower
 

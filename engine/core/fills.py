@@ -339,8 +339,9 @@ def fill_buys(
         if share < 1.0:
             possible = int(math.floor(possible * share))
             reason = CUT_CASH
-            # What cash could not buy is not tried again on every bar: a later decision sizes it anew.
-            stands = False
+            # What cash could not buy is not tried again on every bar: a later decision sizes it anew. A way
+            # out of a short is: it does not wait for one.
+            stands = lots[LOTS, n] + possible < 0
             if lots[FORCE, n] == FOK:
                 possible, reason = 0, FILL_OR_KILL
         if possible > 0:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.compiled import inlined_kernel
-from engine.core.account import CUT, DECIDED, TARGET, UNITS
+from engine.core.account import CUT, DECIDED, PENDING, TARGET, UNITS
 from engine.core.settings import Limits
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.reasons import Reason
@@ -41,9 +41,22 @@ def next_tier_line(scale: float, peak: float, limits: Limits) -> float:
 
 
 @inlined_kernel
+def most_units(n: int, side: int, lot_size: float, holdings: FloatArray, lots: IntArray) -> float:
+    """Return what an instrument holds towards a side, or will when its pending order fills, if that is more.
+
+    In units; below 0 where it holds the other side.
+    """
+    units: float = side * holdings[UNITS, n]
+    if lots[PENDING, n] != 0:
+        units = max(units, side * (holdings[UNITS, n] + lots[PENDING, n] * lot_size))
+    return units
+
+
+@inlined_kernel
 def cap_group(
     cap: float,
     group: int,
+    lot_size: float,
     cluster: IntArray,
     mark_row: FloatArray,
     equity: float,
@@ -53,7 +66,8 @@ def cap_group(
 ) -> None:
     """Scale the decided targets of a group so that their sizes and what is held besides stay within a cap.
 
-    `group` -1 is all instruments, else a cluster. What was not decided now counts with its present weight.
+    `group` -1 is all instruments, else a cluster. What was not decided now counts with its present weight
+    and with what still waits to be filled.
     """
     decided = 0.0
     held = 0.0
@@ -63,7 +77,10 @@ def cap_group(
         if lots[DECIDED, n]:
             decided += abs(holdings[TARGET, n])
         else:
-            held += abs(holdings[UNITS, n]) * mark_row[n] / equity
+            units = max(
+                most_units(n, 1, lot_size, holdings, lots), most_units(n, -1, lot_size, holdings, lots)
+            )
+            held += units * mark_row[n] / equity
     # Twenty times a twentieth is a little more than one: rounding is no breach.
     if decided <= 0.0 or decided + held <= cap * (1.0 + 1e-12):
         return
@@ -81,6 +98,7 @@ def cap_side(
     cap: float,
     side: int,
     netted: bool,
+    lot_size: float,
     mark_row: FloatArray,
     equity: float,
     code: int,
@@ -101,7 +119,7 @@ def cap_side(
             elif netted:
                 besides += weight
         else:
-            weight = side * holdings[UNITS, n] * mark_row[n] / equity
+            weight = most_units(n, side, lot_size, holdings, lots) * mark_row[n] / equity
             if weight > 0.0 or netted:
                 besides += weight
     if decided <= 0.0 or decided + besides <= cap * (1.0 + 1e-12):
@@ -119,6 +137,7 @@ def cap_side(
 def apply_limits(
     scale: float,
     limits: Limits,
+    lot_size: float,
     cluster: IntArray,
     mark_row: FloatArray,
     equity: float,
@@ -149,11 +168,11 @@ def apply_limits(
             lots[CUT, n] = CUT_INSTRUMENT
         largest = max(largest, cluster[n])
     for group in range(largest + 1):
-        cap_group(limits.cluster, group, cluster, mark_row, equity, CUT_CLUSTER, holdings, lots)
+        cap_group(limits.cluster, group, lot_size, cluster, mark_row, equity, CUT_CLUSTER, holdings, lots)
     # A tier bounds what is held besides as well, so a decided target cannot use room that a tier took away.
-    cap_group(limits.gross, -1, cluster, mark_row, equity, CUT_GROSS, holdings, lots)
+    cap_group(limits.gross, -1, lot_size, cluster, mark_row, equity, CUT_GROSS, holdings, lots)
     if limits.short > 0.0:
-        cap_side(limits.short, -1, False, mark_row, equity, CUT_SHORT, holdings, lots)
-        cap_side(limits.net, -1, True, mark_row, equity, CUT_NET, holdings, lots)
+        cap_side(limits.short, -1, False, lot_size, mark_row, equity, CUT_SHORT, holdings, lots)
+        cap_side(limits.net, -1, True, lot_size, mark_row, equity, CUT_NET, holdings, lots)
     if limits.net < np.inf:
-        cap_side(limits.net, 1, True, mark_row, equity, CUT_NET, holdings, lots)
+        cap_side(limits.net, 1, True, lot_size, mark_row, equity, CUT_NET, holdings, lots)

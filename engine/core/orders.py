@@ -147,7 +147,10 @@ def emit_orders(
     equity = books.values[EQUITY]
     mark_row = market.mark[row]
     lots = books.lots
-    apply_limits(books.values[SCALE], terms.limits, market.cluster, mark_row, equity, books.holdings, lots)
+    apply_limits(
+        books.values[SCALE], terms.limits, rules.lot_size, market.cluster, mark_row, equity, books.holdings,
+        lots,
+    )  # fmt: skip
     for n in range(mark_row.shape[0]):
         cause = lots[DECIDED, n]
         if cause == 0:

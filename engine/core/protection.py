@@ -14,6 +14,7 @@ from engine.core.account import (
     STOP_ORDER,
     TAKE,
     TAKE_ORDER,
+    TAKEN,
     TRAIL,
     TRAIL_ORDER,
     Books,
@@ -41,7 +42,8 @@ def disarm(account: int, row: int, n: int, reason: int, books: Books, recorder: 
         return
     for order in range(STOP_ORDER, TAKE_ORDER + 1):
         if lots[order, n] >= 0:
-            close_order(account, row, lots[order, n], 0, reason, books.counts, recorder)
+            filled = lots[TAKEN, n] if order == TAKE_ORDER else 0
+            close_order(account, row, lots[order, n], filled, reason, books.counts, recorder)
             books.counts[REASONS + reason] += 1
             lots[order, n] = -1
     for price in range(STOP, TRAIL + 1):
@@ -76,6 +78,7 @@ def arm(account: int, row: int, n: int, price: float, parent: int, books: Books,
     holdings[STOP, n], holdings[TAKE, n], holdings[TRAIL, n] = stop, take, trail
     holdings[EXTREME, n] = price
     lots[STOP_ORDER, n], lots[TRAIL_ORDER, n], lots[TAKE_ORDER, n] = -1, -1, -1
+    lots[TAKEN, n] = 0
     side = 1 if lots[LOTS, n] > 0 else -1
     if stop > 0.0:
         lots[STOP_ORDER, n] = open_order(

@@ -4,10 +4,13 @@ import math
 
 from engine.compiled import inlined_kernel
 
+# Twice as many, from short to long, are still exact in a float and in every journal.
+MOST_LOTS = 2.0**52 - 1.0
+
 
 @inlined_kernel
 def lots_for_weight(weight: float, equity: float, cash_buffer: float, price: float, lot_size: float) -> int:
-    """Return the signed lots that bring an instrument to a weight, rounded towards zero.
+    """Return the signed lots that bring an instrument to a weight, rounded towards zero, `MOST_LOTS` at most.
 
     Parameters
     ----------
@@ -17,8 +20,8 @@ def lots_for_weight(weight: float, equity: float, cash_buffer: float, price: flo
         Share of equity that stays uninvested.
     """
     if weight < 0.0:
-        return -int(math.floor(-weight * (equity * (1.0 - cash_buffer)) / (price * lot_size)))
-    return int(math.floor(weight * (equity * (1.0 - cash_buffer)) / (price * lot_size)))
+        return -int(min(-weight * (equity * (1.0 - cash_buffer)) / (price * lot_size), MOST_LOTS))
+    return int(min(weight * (equity * (1.0 - cash_buffer)) / (price * lot_size), MOST_LOTS))
 
 
 @inlined_kernel
@@ -31,8 +34,12 @@ def rest_price(price: float, side: int, tick_size: float) -> float:
 
 @inlined_kernel
 def limit_price(reference: float, side: int, bound_bps: float, tick_size: float) -> float:
-    """Return the worst price that a marketable limit accepts: a buy rounded down to the tick, a sell up."""
+    """Return the worst price that a marketable limit accepts: a buy rounded down to the tick, a sell up.
+
+    It lies a tick beyond the reference at least: a bound that is narrower than that would let nobody out.
+    """
     bound = reference * (1.0 + side * (bound_bps / 1e4))
+    nearest = math.floor(reference / tick_size + 0.5)
     if side > 0:
-        return math.floor(bound / tick_size) * tick_size
-    return math.ceil(bound / tick_size) * tick_size
+        return max(math.floor(bound / tick_size), nearest + 1.0) * tick_size
+    return min(math.ceil(bound / tick_size), nearest - 1.0) * tick_size

@@ -96,7 +96,10 @@ def drift(mark_row: FloatArray, cluster: IntArray, terms: Terms, books: Books) -
     for n in range(instruments):
         books.lots[SAVED, n] = books.lots[DECIDED, n]
         books.lots[DECIDED, n] = REBASE_CAUSE
-    apply_limits(books.values[SCALE], terms.limits, cluster, mark_row, equity, books.holdings, books.lots)
+    apply_limits(
+        books.values[SCALE], terms.limits, terms.rules.lot_size, cluster, mark_row, equity, books.holdings,
+        books.lots,
+    )  # fmt: skip
     total = 0.0
     for n in range(instruments):
         books.lots[DECIDED, n] = books.lots[SAVED, n]

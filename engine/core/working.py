@@ -31,6 +31,7 @@ from engine.core.account import (
     STOPPED,
     TAKE,
     TAKE_ORDER,
+    TAKEN,
     TRAIL,
     TRAIL_ORDER,
     TRIGGER,
@@ -41,6 +42,7 @@ from engine.core.account import (
 from engine.core.costs import PRICE_UNITS, fill_price_e8, maker_fee, taker_fee
 from engine.core.fills import (
     CUT_CASH,
+    FILL_OR_KILL,
     FOK,
     IOC,
     MARKETABLE,
@@ -51,12 +53,13 @@ from engine.core.fills import (
     TAKER,
     after_fill,
     book,
+    bounded_price,
     fillable_lots,
     settle_order,
     spendable,
 )
 from engine.core.market import DAY_END, Market
-from engine.core.protection import STOP_CAUSE, TAKE_CAUSE, TRAIL_CAUSE, disarm
+from engine.core.protection import REPLACED, STOP_CAUSE, TAKE_CAUSE, TRAIL_CAUSE, disarm
 from engine.core.records import Recorder, close_order
 from engine.core.settings import Terms
 from engine.domain.orders import Liquidity, TimeInForce
@@ -92,6 +95,9 @@ def inside_bar(n: int, row: int, side: int, market: Market, books: Books) -> int
     kind = lots[KIND, n]
     if kind == RESTING_LIMIT or (kind > RESTING_STOP and lots[TRIGGERED, n] != 0):
         return AT_LIMIT if trades_through(n, row, side, limit, market) else NO_FILL
+    if lots[TRIGGERED, n] != 0:
+        # The open took what it could of it; the market may be far from the trigger by now.
+        return NO_FILL
     reached = market.high[row, n] >= trigger if side > 0 else market.low[row, n] <= trigger
     if not reached:
         return NO_FILL
@@ -124,13 +130,15 @@ def fill_inside(
     price_e8 = to_e8(books.holdings[LIMIT, n])
     if how == AT_TRIGGER:
         reference = books.holdings[TRIGGER, n]
-        price_e8 = fill_price_e8(reference, side, possible * lot_size, market.volume[row, n], costs)
+        price_e8 = max(0, fill_price_e8(reference, side, possible * lot_size, market.volume[row, n], costs))
     maker = how == AT_LIMIT
     rate = (costs.maker_fee_bps if maker else costs.taker_fee_bps) / 1e4
     if side > 0:
         affordable = spendable(terms.limits, books) / (lot_size * (price_e8 / PRICE_UNITS) * (1.0 + rate))
         if possible > affordable:
             possible, reason = max(0, int(math.floor(affordable * (1.0 - 1e-12)))), CUT_CASH
+    if lots[FORCE, n] == FOK and possible < abs(wanted):
+        possible, reason = 0, FILL_OR_KILL
     if possible == 0:
         settle_order(account, bar, n, reason, False, books, recorder)
         return 0.0
@@ -152,6 +160,7 @@ def close_protected(
     n: int,
     price: float,
     cause: int,
+    at_open: bool,
     market: Market,
     terms: Terms,
     books: Books,
@@ -160,6 +169,11 @@ def close_protected(
     """Close a position by one of its protective orders; return the signed notional.
 
     Whatever the bar's volume leaves of a stop is decided again as a plain exit, of a target it goes on.
+
+    Parameters
+    ----------
+    at_open
+        The open has passed it: what takes profit then takes liquidity as well.
     """
     lots, costs = books.lots, terms.costs
     held = lots[LOTS, n]
@@ -175,21 +189,30 @@ def close_protected(
     if possible > 0:
         lot_size = market.lot_size[n]
         price_e8 = to_e8(price)
-        if not taking:
-            price_e8 = fill_price_e8(price, side, possible * lot_size, market.volume[row, n], costs)
+        maker = taking and not at_open
+        if not maker:
+            price_e8 = max(0, fill_price_e8(price, side, possible * lot_size, market.volume[row, n], costs))
+            if taking:
+                price_e8 = bounded_price(price_e8, RESTING_LIMIT, side, books.holdings[TAKE, n])
         notional = possible * lot_size * (price_e8 / PRICE_UNITS)
-        fee = maker_fee(notional, costs) if taking else taker_fee(notional, costs)
+        fee = maker_fee(notional, costs) if maker else taker_fee(notional, costs)
         filled = side * possible
+        if taking:
+            lots[TAKEN, n] += filled
         if possible == abs(held):
             # Over before the booking finds the position closed: the others are cancelled by this fill.
-            close_order(account, bar, number, filled, NO_REASON, books.counts, recorder)
+            done = lots[TAKEN, n] if taking else filled
+            close_order(account, bar, number, done, NO_REASON, books.counts, recorder)
             lots[STOP_ORDER + (cause - STOP_CAUSE), n] = -1
             disarm(account, bar, n, ONE_CANCELS_OTHER, books, recorder)
         signed = book(
-            account, bar, n, filled, price_e8, fee, cause, reason, number, MAKER if taking else TAKER,
+            account, bar, n, filled, price_e8, fee, cause, reason, number, MAKER if maker else TAKER,
             lot_size, books, recorder,
         )  # fmt: skip
     if taking and lots[LOTS, n] != 0:
+        if signed != 0.0 and lots[PENDING, n] != 0 and (lots[PENDING, n] > 0) == (side > 0):
+            # An exit that is under way was made for more than there is now: it would sell what is not held.
+            settle_order(account, bar, n, REPLACED, True, books, recorder)
         return signed
     lots[STOPPED, n] = 2
     if lots[PENDING, n] != 0:
@@ -231,7 +254,7 @@ def protect(
         gap_take = takes and entered == 0 and side * open_price >= side * take + tick
         if gap_take and not gap_stop:
             return close_protected(
-                account, row, bar, n, open_price, TAKE_CAUSE, market, terms, books, recorder
+                account, row, bar, n, open_price, TAKE_CAUSE, True, market, terms, books, recorder
             )  # fmt: skip
         # A limit entry lies between the open and the stop: that the stop came after it is certain.
         unsure = takes or lots[KIND, n] != RESTING_LIMIT
@@ -239,9 +262,17 @@ def protect(
             books.counts[REASONS + AMBIGUOUS_BAR] += 1
         if stops:
             price = open_price if gap_stop else level
-            return close_protected(account, row, bar, n, price, cause, market, terms, books, recorder)
+            if entered == 2:
+                # What is bought inside the bar is not sold in it for more than it cost, wherever the stop is.
+                entry = holdings[TRIGGER, n] if lots[KIND, n] == RESTING_STOP else holdings[LIMIT, n]
+                price = side * min(side * level, side * entry, side * favourable)
+            return close_protected(
+                account, row, bar, n, price, cause, gap_stop, market, terms, books, recorder
+            )  # fmt: skip
         if entered != 2:
-            return close_protected(account, row, bar, n, take, TAKE_CAUSE, market, terms, books, recorder)
+            return close_protected(
+                account, row, bar, n, take, TAKE_CAUSE, False, market, terms, books, recorder
+            )  # fmt: skip
     best = market.mark[row, n] if entered == 2 else favourable
     if side * best > side * holdings[EXTREME, n]:
         holdings[EXTREME, n] = best
@@ -292,7 +323,9 @@ def work_orders(
             signed = fill_inside(account, row, bar, n, market, terms, books, recorder)
             traded += abs(signed)
             net += signed
-        if lots[ARMED, n] != 0:
+    # Only now: what an exit inside the bar brings may have come too late for an entry in it.
+    for n in range(instruments):
+        if lots[ARMED, n] != 0 and not np.isnan(market.fill[row, n]):
             signed = protect(account, row, bar, n, market, terms, books, recorder)
             traded += abs(signed)
             net += signed

@@ -15,6 +15,7 @@ import pytest
 from engine.core.account import ACCRUED, BUSY, CASH, LOTS, REASONS, TRADES
 from engine.core.records import NO_TARGET
 from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs, Limits, Rules
+from engine.core.sizing import lots_for_weight
 from engine.core.styles import (
     STYLE_FORCE,
     STYLE_GOOD_FOR,
@@ -487,10 +488,10 @@ EXITS = (
         fill=(2, 110, Cause.TAKE_PROFIT, MAKER),
     ),
     Exit(
-        name="a target that the open is through is filled at the open",
+        name="a target that the open is through is filled at the open, as taker",
         order={"take": 110},
         rows=((100, 101, 99, 100), (112, 113, 109, 110)),
-        fill=(2, 112, Cause.TAKE_PROFIT, MAKER),
+        fill=(2, 112, Cause.TAKE_PROFIT, TAKER),
     ),
     Exit(
         name="the stop comes before the target inside one bar",
@@ -503,7 +504,7 @@ EXITS = (
         name="an open through the target comes before the stop for certain",
         order={"stop": 95, "take": 110},
         rows=((100, 101, 99, 100), (112, 113, 94, 105)),
-        fill=(2, 112, Cause.TAKE_PROFIT, MAKER),
+        fill=(2, 112, Cause.TAKE_PROFIT, TAKER),
     ),
     Exit(
         name="an open through the stop comes before the target for certain",
@@ -714,12 +715,168 @@ def test_an_account_without_equity_is_closed_for_good() -> None:
         side=-1, weight=0.9, limits=UNLIMITED._replace(short=10.0),
     )  # fmt: skip
 
-    # Nine lots short at 100 with 1,000: at 250 the account owes 2,250 and has 1,900.
+    # Nine lots short at 100 with 1,000: at 250 the account owes 2,250 and has 1,900. What cash could not buy
+    # back is tried again on every bar: a way out does not wait for a decision.
     assert [(fill["row"], fill["lots"], fill["cause"]) for fill in played.fills()] == [
         (1, -9, Cause.REBASE),
         (3, 7, Cause.HALT),
+        (4, 2, Cause.HALT),
     ]
     assert played.accounts.counts[0, REASONS + Reason.RUINED] >= 1
+
+
+# ----------------------------------------------------------------------------- better than the market gave
+
+
+def prices_of(played: Played) -> list[tuple[int, int, float]]:
+    """Return row, lots and price of every fill."""
+    return [(fill["row"], fill["lots"], fill["price_e8"] / 1e8) for fill in played.fills()]
+
+
+@pytest.mark.parametrize(
+    ("side", "row", "order"),
+    [
+        (1, (100, 101, 94, 99), {"kind": LIMIT, "limit": 95, "stop": 97}),
+        (1, (100, 101, 94, 99), {"kind": LIMIT, "limit": 95, "stop": 200}),
+        (-1, (100, 106, 99, 101), {"kind": LIMIT, "limit": 105, "stop": 103}),
+    ],
+)
+def test_what_is_entered_inside_a_bar_is_not_stopped_in_it_at_a_gain(
+    side: int, row: Prices, order: dict[str, float]
+) -> None:
+    played = enter(row, side=side, order=order)
+
+    entry, stop = prices_of(played)
+    assert entry == (1, 5 * side, order["limit"])
+    assert stop == (1, -5 * side, order["limit"])
+
+
+def test_a_stop_that_the_open_triggered_is_not_filled_at_its_trigger_later_in_the_bar() -> None:
+    played = enter((110, 111, 109, 110), weight=1.0, kind=STOP, trigger=9)
+
+    # Ten lots were wanted, nine are paid for at 110; ten in cash are left, and nothing trades at 9.
+    assert prices_of(played) == [(1, 9, 110.0)]
+
+
+def test_a_target_that_the_open_is_through_pays_like_a_taker_and_gets_its_price_at_least() -> None:
+    played = enter((100, 101, 99, 100), (110.04, 113, 109, 110), take=110, costs=COSTS)
+
+    _, exit_fill = played.fills()
+    assert exit_fill["liquidity"] == TAKER
+    assert exit_fill["price_e8"] == 110 * 10**8
+    assert exit_fill["fee_e8"] == pytest.approx(exit_fill["price_e8"] * -exit_fill["lots"] * 10e-4, abs=1)
+
+
+def test_a_stop_is_filled_in_full_or_not_at_all_inside_a_bar_as_well() -> None:
+    played = enter(
+        (100, 106, 99, 105), DECISION, rules=WHOLE_LOTS._replace(participation=0.1), volumes=[20, 1000],
+        kind=STOP, trigger=105, force=FOK,
+    )  # fmt: skip
+
+    assert played.fills() == []
+    assert [order["outcome"] for order in played.orders()] == [Reason.FILL_OR_KILL]
+
+
+def test_an_exit_inside_a_bar_does_not_pay_for_an_entry_in_it() -> None:
+    panel = panel_of(
+        {"A": [100, 100, 95, 95], "B": [100, 100, 100, 100]},
+        highs={"A": [100, 100, 100, 95], "B": [100, 100, 100, 100]},
+        lows={"A": [100, 100, 94, 95], "B": [100, 100, 94, 100]},
+    )
+    styles = np.repeat(style(4), 2, axis=2)
+    styles[STYLE_STOP, :, 0] = 95.0
+    styles[STYLE_KIND, :, 1], styles[STYLE_LIMIT, :, 1] = LIMIT, 95.0
+    played = play(panel, weights(1.0, 1.0), styles=styles, limits=UNLIMITED)
+
+    # All cash is in A when B trades through its limit; whether A was stopped before, the bar does not tell.
+    assert [(fill["row"], fill["instrument"]) for fill in played.fills()] == [(1, 0), (2, 0)]
+
+
+# --------------------------------------------------------------------------------- more than was allowed
+
+
+def test_an_exit_under_way_never_sells_what_a_target_has_sold() -> None:
+    for late in range(3, 7):
+        rows: list[Prices] = [DECISION] * 12
+        rows[late] = (100, 111, 99, 105)
+        volumes = [100.0] * 12
+        volumes[late] = 30.0
+        played = enter(
+            *rows, rules=WHOLE_LOTS._replace(participation=0.1, latency_bars=2, order_bound_bps=2000.0),
+            volumes=volumes, signals=[1.0] * 4 + [0.0] * 9, take=110,
+        )  # fmt: skip
+
+        held = np.cumsum([fill["lots"] for fill in played.fills()])
+        assert (held >= 0).all(), late
+        assert held[-1] == 0, late
+
+
+def test_a_target_filled_in_parts_says_how_much() -> None:
+    played = enter(
+        DECISION, (100, 111, 99, 105), (105, 112, 104, 110),
+        rules=WHOLE_LOTS._replace(participation=0.1), volumes=[100, 20, 100], take=110,
+    )  # fmt: skip
+    cut = enter(
+        DECISION, (100, 111, 99, 105), DECISION, DECISION, signals=[1.0, 1.0, 1.0, 0.0, 0.0],
+        rules=WHOLE_LOTS._replace(participation=0.1, order_bound_bps=2000.0), volumes=[100, 20, 100, 100],
+        take=110,
+    )  # fmt: skip
+
+    assert prices_of(played)[1:] == [(2, -2, 110.0), (3, -3, 110.0)]
+    assert played.orders()[1]["filled"] == -5
+    _, take, _ = cut.orders()
+    assert (take["filled"], take["outcome"]) == (-2, Reason.POSITION_CLOSED)
+
+
+def two_that_rest(signals: list[list[float]], limits: Limits, a: list[float], b: list[float]) -> Played:
+    """Decide on two instruments by resting limits at 90, under limits; A and B are their lows."""
+    rows = len(signals)
+    closes = {name: [100.0] * rows for name in "AB"}
+    panel = panel_of(closes, lows={"A": a, "B": b})
+    styles = np.repeat(style(rows, kind=LIMIT, limit=90), 2, axis=2)
+    return play(panel, weights(0.5, 0.5), signals=np.array(signals), styles=styles, limits=limits)
+
+
+def test_what_waits_to_be_filled_counts_against_the_limits() -> None:
+    played = two_that_rest(
+        [[1.0, 0.0], [1.0, 1.0], [1.0, 1.0]], UNLIMITED._replace(gross=0.8), [100, 100, 89], [100, 100, 89]
+    )
+
+    # A waits for 5 lots of 100 in 1,000; that leaves .3 for B.
+    assert [(fill["instrument"], fill["lots"]) for fill in played.fills()] == [(0, 5), (1, 3)]
+
+
+def test_a_tier_cancels_entries_that_were_sized_before_it() -> None:
+    limits = Limits(gross=1.0, instrument=1.0, tier_1_drawdown=0.05, tier_1_scale=0.5)
+    panel = panel_of(
+        {"A": [100, 100, 80, 80, 80], "B": [100, 100, 100, 100, 100]},
+        opens={"A": [100, 100, 80, 80, 80], "B": [100, 100, 100, 100, 100]},
+        lows={"A": [100, 100, 80, 80, 80], "B": [100, 100, 100, 100, 89]},
+    )
+    styles = np.repeat(style(5), 2, axis=2)
+    styles[STYLE_KIND, :, 1], styles[STYLE_LIMIT, :, 1] = LIMIT, 90.0
+    played = play(panel, weights(0.5, 0.5), styles=styles, limits=limits)
+
+    assert {fill["instrument"] for fill in played.fills()} == {0}
+    [resting] = [order for order in played.orders() if order["instrument"] == 1]
+    assert (resting["outcome"], resting["closed"]) == (Reason.REPLACED, 2)
+
+
+def test_a_price_of_a_few_ticks_is_no_trap() -> None:
+    played = enter(
+        DECISION, (0.05, 0.05, 0.05, 0.05), (0.05, 0.05, 0.05, 0.05), costs=COSTS,
+        rules=WHOLE_LOTS._replace(order_bound_bps=500.0), signals=[1.0, 1.0, 0.0, 0.0],
+    )  # fmt: skip
+
+    # Five per cent of 5 cents is less than a tick: rounded up to it, the bound was the price itself.
+    assert played.accounts.lots[0, LOTS, 0] == 0
+
+
+def test_lots_never_leave_what_integers_and_journals_hold() -> None:
+    for weight in (1.0, -1.0):
+        lots = lots_for_weight(weight, 1e6, 0.0, 1e-7, 1e-12)
+        assert abs(lots) < 2**52
+        assert (lots > 0) == (weight > 0)
 
 
 # ---------------------------------------------------------------------------------------- what is written
