@@ -20,6 +20,7 @@ from engine.session.difference import (
 )
 from engine.session.journaled import ORDER_FACTS, Journaled
 from engine.session.rerun import Backtest
+from engine.session.start import FedData
 
 FILL_CAUSES = Causes(
     missing=Divergence.FILL_MISSING,
@@ -38,6 +39,11 @@ ORDER_END_CAUSES = Causes(
 CASH_MOVEMENT_CAUSES = Causes(
     missing=Divergence.CASH_MOVEMENT, extra=Divergence.CASH_MOVEMENT, other=Divergence.CASH_MOVEMENT
 )
+# What a session was told of its data set, beside its bars.
+_DATA_FACTS = (
+    "name", "instruments", "timeframe", "calendar", "adjustment", "synthetic", "has_range",
+    "has_volume", "has_funding",
+)  # fmt: skip
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -79,13 +85,11 @@ def in_session(journaled: Journaled) -> Iterator[Found]:
 
 def in_bars(journaled: Journaled, fed: Panel) -> Iterator[Found]:
     """Find the first difference of each field between bars of the journal and those of the data set."""
-    bars, data = journaled.bars, journaled.start.data
-    for name, was, now in (
-        ("instruments", data.instruments, fed.instruments),
-        ("timeframe", data.timeframe, fed.timeframe),
-        ("has_range", data.has_range, fed.has_range),
-    ):
-        if was != now:
+    bars, data, today = journaled.bars, journaled.start.data, FedData.of(fed)
+    for name in _DATA_FACTS:
+        was, now = getattr(data, name), getattr(today, name)
+        # Volume that is not there any more is a revised bar, and is named as such.
+        if was != now and not (name == "has_volume" and was):
             yield Found(
                 cause=Divergence.DATA_REVISED,
                 stage=Stage.TERMS,

@@ -50,7 +50,7 @@ def fed_rows(start: SessionStart, panel: Panel) -> Panel:
 
 def is_recomputed(terms: PlanTerms) -> bool:
     """Return whether base weights come out the same to the last bit: all but those that a solver finds."""
-    return terms.kind is PlanKind.LISTED or Engine(terms.engine) is Engine.NATIVE
+    return terms.kind is PlanKind.LISTED or terms.engine == Engine.NATIVE
 
 
 def plan_of_facts(facts: Weights, terms: PlanTerms) -> Plan:
