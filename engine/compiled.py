@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 
 from engine.home import cache_folder
 
@@ -40,6 +41,18 @@ os.environ["NUMBA_CACHE_DIR"] = _CACHE
 os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
 numba.config.DISABLE_INTEL_SVML = 1  # type: ignore[attr-defined]  # set by numba at import
 numba.config.CACHE_DIR = _CACHE  # type: ignore[attr-defined]  # set by numba at import
+
+def constant(number: int) -> int:
+    """Return a whole number for compiled code to pass on.
+
+    Numba takes a plain one for a type of its own and compiles what it is passed to once more for each.
+    """
+    return cast(int, np.int64(number))
+
+
+YES = cast(bool, np.bool_(1))
+NO = cast(bool, np.bool_(0))
+"""Truths to pass on, for the same reason."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {

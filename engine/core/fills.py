@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from engine.compiled import inlined_kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, kernel
 from engine.core.account import (
     AGAIN,
     ARMED,
@@ -44,25 +44,27 @@ from engine.core.settings import Limits, Rules, Terms
 from engine.domain.orders import Liquidity, OrderKind, TimeInForce
 from engine.domain.reasons import Cause, Reason
 
-NOT_TRADED = int(Reason.NOT_TRADED)
-NO_VOLUME = int(Reason.NO_VOLUME)
-CUT_PARTICIPATION = int(Reason.CUT_PARTICIPATION)
-CUT_CASH = int(Reason.CUT_CASH)
-POSITION_CLOSED = int(Reason.POSITION_CLOSED)
-OUTSIDE_BOUND = int(Reason.PRICE_OUTSIDE_BOUND)
-DELISTED_EXIT = int(Reason.DELISTED_EXIT)
-FILL_OR_KILL = int(Reason.FILL_OR_KILL)
-NO_REASON = int(Reason.NONE)
-SIGNAL_CAUSE = int(Cause.SIGNAL)
-REBASE_CAUSE = int(Cause.REBASE)
-DELISTED_CAUSE = int(Cause.DELISTED)
-STOP_CAUSE = int(Cause.STOP)
-MARKETABLE = int(OrderKind.MARKETABLE_LIMIT)
-RESTING_LIMIT = int(OrderKind.LIMIT)
-RESTING_STOP = int(OrderKind.STOP)
-IOC = int(TimeInForce.IOC)
-FOK = int(TimeInForce.FOK)
-TAKER = int(Liquidity.TAKER)
+NOT_TRADED = constant(Reason.NOT_TRADED)
+NO_VOLUME = constant(Reason.NO_VOLUME)
+CUT_PARTICIPATION = constant(Reason.CUT_PARTICIPATION)
+CUT_CASH = constant(Reason.CUT_CASH)
+POSITION_CLOSED = constant(Reason.POSITION_CLOSED)
+OUTSIDE_BOUND = constant(Reason.PRICE_OUTSIDE_BOUND)
+DELISTED_EXIT = constant(Reason.DELISTED_EXIT)
+FILL_OR_KILL = constant(Reason.FILL_OR_KILL)
+NO_REASON = constant(Reason.NONE)
+SIGNAL_CAUSE = constant(Cause.SIGNAL)
+REBASE_CAUSE = constant(Cause.REBASE)
+DELISTED_CAUSE = constant(Cause.DELISTED)
+STOP_CAUSE = constant(Cause.STOP)
+MARKETABLE = constant(OrderKind.MARKETABLE_LIMIT)
+RESTING_LIMIT = constant(OrderKind.LIMIT)
+RESTING_STOP = constant(OrderKind.STOP)
+ENTERED_AT_OPEN = constant(1)
+ENTERED_INSIDE = constant(2)
+IOC = constant(TimeInForce.IOC)
+FOK = constant(TimeInForce.FOK)
+TAKER = constant(Liquidity.TAKER)
 
 
 @inlined_kernel
@@ -228,7 +230,7 @@ def after_fill(
     else:
         lots[PENDING, n] -= filled
         if lots[FORCE, n] == IOC:
-            settle_order(account, row, n, reason, False, books, recorder)
+            settle_order(account, row, n, reason, NO, books, recorder)
     arm(account, row, n, price_e8 / PRICE_UNITS, parent, books, recorder)
 
 
@@ -271,20 +273,20 @@ def fill_orders(
         if kind > MARKETABLE and not executes_at_open(n, row, side, market, books):
             if kind == RESTING_LIMIT and (force == IOC or force == FOK):
                 missed = NOT_TRADED if np.isnan(market.fill[row, n]) else OUTSIDE_BOUND
-                settle_order(account, bar, n, missed, False, books, recorder)
+                settle_order(account, bar, n, missed, NO, books, recorder)
             continue
         possible, reason = fillable_lots(abs(wanted), 0, row, n, market, rules)
         if possible == 0 or (force == FOK and possible < abs(wanted)):
             if kind <= MARKETABLE:
-                settle_order(account, bar, n, reason, True, books, recorder)
+                settle_order(account, bar, n, reason, YES, books, recorder)
             elif force == IOC or force == FOK:
-                settle_order(account, bar, n, FILL_OR_KILL, False, books, recorder)
+                settle_order(account, bar, n, FILL_OR_KILL, NO, books, recorder)
             continue
         lot_size = market.lot_size[n]
         price_e8 = fill_price_e8(market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs)
         price_e8 = bounded_price(price_e8, kind, side, books.holdings[LIMIT, n])
         if price_e8 < 0:
-            settle_order(account, bar, n, OUTSIDE_BOUND, True, books, recorder)
+            settle_order(account, bar, n, OUTSIDE_BOUND, YES, books, recorder)
             continue
         notional = possible * lot_size * (price_e8 / PRICE_UNITS)
         if side > 0:
@@ -298,7 +300,18 @@ def fill_orders(
         )  # fmt: skip
         traded -= signed
         net += signed
-        after_fill(account, bar, n, -possible, price_e8, reason, reason != NO_REASON, 1, books, recorder)
+        after_fill(
+            account,
+            bar,
+            n,
+            -possible,
+            price_e8,
+            reason,
+            reason != NO_REASON,
+            ENTERED_AT_OPEN,
+            books,
+            recorder,
+        )
     if need > 0.0:
         bought = fill_buys(account, bar, need, market, terms, books, recorder)
         traded += bought
@@ -350,13 +363,13 @@ def fill_buys(
                 account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n], TAKER,
                 lot_size, books, recorder,
             )  # fmt: skip
-            after_fill(account, bar, n, possible, price_e8, reason, stands, 1, books, recorder)
+            after_fill(account, bar, n, possible, price_e8, reason, stands, ENTERED_AT_OPEN, books, recorder)
         else:
             settle_order(account, bar, n, reason, stands, books, recorder)
     return traded
 
 
-@inlined_kernel
+@kernel
 def book_exits(
     account: int,
     row: int,
@@ -371,7 +384,7 @@ def book_exits(
         if market.leaves[row, n] == 0:
             continue
         if books.lots[PENDING, n] != 0:
-            settle_order(account, bar, n, DELISTED_EXIT, False, books, recorder)
+            settle_order(account, bar, n, DELISTED_EXIT, NO, books, recorder)
         if books.lots[AGAIN, n] != 0:
             books.lots[AGAIN, n] = 0
             books.counts[BUSY] -= 1

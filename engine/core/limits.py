@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from engine.compiled import inlined_kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, kernel
 from engine.core.account import CUT, DECIDED, PENDING, TARGET, UNITS
 from engine.core.settings import Limits
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.reasons import Reason
 
-CUT_GROSS = int(Reason.CUT_GROSS)
-CUT_INSTRUMENT = int(Reason.CUT_INSTRUMENT)
-CUT_CLUSTER = int(Reason.CUT_CLUSTER)
-CUT_TIER = int(Reason.CUT_TIER)
-CUT_SHORT = int(Reason.CUT_SHORT)
-CUT_NET = int(Reason.CUT_NET)
-SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
+LONG_SIDE, SHORT_SIDE = constant(1), constant(-1)
+EVERYTHING = constant(-1)
+CUT_GROSS = constant(Reason.CUT_GROSS)
+CUT_INSTRUMENT = constant(Reason.CUT_INSTRUMENT)
+CUT_CLUSTER = constant(Reason.CUT_CLUSTER)
+CUT_TIER = constant(Reason.CUT_TIER)
+CUT_SHORT = constant(Reason.CUT_SHORT)
+CUT_NET = constant(Reason.CUT_NET)
+SHORT_NOT_ALLOWED = constant(Reason.SHORT_NOT_ALLOWED)
 
 
 @inlined_kernel
@@ -93,7 +95,7 @@ def cap_group(
             lots[CUT, n] = code
 
 
-@inlined_kernel
+@kernel
 def cap_side(
     cap: float,
     side: int,
@@ -170,9 +172,9 @@ def apply_limits(
     for group in range(largest + 1):
         cap_group(limits.cluster, group, lot_size, cluster, mark_row, equity, CUT_CLUSTER, holdings, lots)
     # A tier bounds what is held besides as well, so a decided target cannot use room that a tier took away.
-    cap_group(limits.gross, -1, lot_size, cluster, mark_row, equity, CUT_GROSS, holdings, lots)
+    cap_group(limits.gross, EVERYTHING, lot_size, cluster, mark_row, equity, CUT_GROSS, holdings, lots)
     if limits.short > 0.0:
-        cap_side(limits.short, -1, False, lot_size, mark_row, equity, CUT_SHORT, holdings, lots)
-        cap_side(limits.net, -1, True, lot_size, mark_row, equity, CUT_NET, holdings, lots)
+        cap_side(limits.short, SHORT_SIDE, NO, lot_size, mark_row, equity, CUT_SHORT, holdings, lots)
+        cap_side(limits.net, SHORT_SIDE, YES, lot_size, mark_row, equity, CUT_NET, holdings, lots)
     if limits.net < np.inf:
-        cap_side(limits.net, 1, True, lot_size, mark_row, equity, CUT_NET, holdings, lots)
+        cap_side(limits.net, LONG_SIDE, YES, lot_size, mark_row, equity, CUT_NET, holdings, lots)

@@ -1,6 +1,6 @@
 """From decided targets to orders that wait for the next bar."""
 
-from engine.compiled import inlined_kernel
+from engine.compiled import NO, constant, inlined_kernel, kernel
 from engine.core.account import (
     AGAIN,
     ARRIVES,
@@ -49,21 +49,21 @@ from engine.domain.orders import OrderKind, TimeInForce
 from engine.domain.panel import FloatArray
 from engine.domain.reasons import Cause, Reason
 
-BELOW_MINIMUM = int(Reason.BELOW_MINIMUM)
-NO_REASON = int(Reason.NONE)
-HALT_DRAWDOWN = int(Reason.HALT_DRAWDOWN)
-REPLACED = int(Reason.REPLACED)
-NO_PRICE = int(Reason.NO_PRICE)
-AT_TARGET = int(Reason.AT_TARGET)
-NOT_DECIDED = int(Reason.NOT_DECIDED)
-IN_FLIGHT = int(Reason.IN_FLIGHT)
-RUINED = int(Reason.RUINED)
-TIER_CAUSE = int(Cause.TIER)
-HALT_CAUSE = int(Cause.HALT)
-MARKETABLE = int(OrderKind.MARKETABLE_LIMIT)
-RESTING_LIMIT = int(OrderKind.LIMIT)
-RESTING_STOP = int(OrderKind.STOP)
-IOC = int(TimeInForce.IOC)
+BELOW_MINIMUM = constant(Reason.BELOW_MINIMUM)
+NO_REASON = constant(Reason.NONE)
+HALT_DRAWDOWN = constant(Reason.HALT_DRAWDOWN)
+REPLACED = constant(Reason.REPLACED)
+NO_PRICE = constant(Reason.NO_PRICE)
+AT_TARGET = constant(Reason.AT_TARGET)
+NOT_DECIDED = constant(Reason.NOT_DECIDED)
+IN_FLIGHT = constant(Reason.IN_FLIGHT)
+RUINED = constant(Reason.RUINED)
+TIER_CAUSE = constant(Cause.TIER)
+HALT_CAUSE = constant(Cause.HALT)
+MARKETABLE = constant(OrderKind.MARKETABLE_LIMIT)
+RESTING_LIMIT = constant(OrderKind.LIMIT)
+RESTING_STOP = constant(OrderKind.STOP)
+IOC = constant(TimeInForce.IOC)
 
 
 @inlined_kernel
@@ -101,7 +101,7 @@ def known(price: float) -> float:
     return max(0.0, price)
 
 
-@inlined_kernel
+@kernel
 def styled_order(n: int, row: int, side: int, styles: FloatArray, market: Market, books: Books) -> int:
     """Write an entry of the strategy's own style into the books; return why it cannot be sent."""
     lots, holdings = books.lots, books.holdings
@@ -172,7 +172,7 @@ def emit_orders(
                 record_decision(account, bar, n, target, IN_FLIGHT, cause, recorder)
                 stand_again(n, cause, books)
                 continue
-            settle_order(account, bar, n, REPLACED, False, books, recorder)
+            settle_order(account, bar, n, REPLACED, NO, books, recorder)
         if recorder.decided.shape[0] > 0 and (cause != TIER_CAUSE or wanted != 0):
             recorder.decided[account, bar - recorder.first_row, n] = weight
         if wanted == 0:

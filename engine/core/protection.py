@@ -1,6 +1,6 @@
 """Stop, trailing stop and take profit of a position: armed by its entry, over when one of them is."""
 
-from engine.compiled import inlined_kernel
+from engine.compiled import constant, inlined_kernel, kernel
 from engine.core.account import (
     ARMED,
     BUSY,
@@ -23,18 +23,18 @@ from engine.core.records import Recorder, close_order, open_order
 from engine.domain.orders import OrderKind, TimeInForce
 from engine.domain.reasons import Cause, Reason
 
-STOP_CAUSE = int(Cause.STOP)
-TRAIL_CAUSE = int(Cause.TRAIL)
-TAKE_CAUSE = int(Cause.TAKE_PROFIT)
-STOP_KIND = int(OrderKind.STOP)
-TRAIL_KIND = int(OrderKind.TRAILING_STOP)
-TAKE_KIND = int(OrderKind.TAKE_PROFIT)
-GTC = int(TimeInForce.GTC)
-NO_REASON = int(Reason.NONE)
-REPLACED = int(Reason.REPLACED)
+STOP_CAUSE = constant(Cause.STOP)
+TRAIL_CAUSE = constant(Cause.TRAIL)
+TAKE_CAUSE = constant(Cause.TAKE_PROFIT)
+STOP_KIND = constant(OrderKind.STOP)
+TRAIL_KIND = constant(OrderKind.TRAILING_STOP)
+TAKE_KIND = constant(OrderKind.TAKE_PROFIT)
+GTC = constant(TimeInForce.GTC)
+NO_REASON = constant(Reason.NONE)
+REPLACED = constant(Reason.REPLACED)
 
 
-@inlined_kernel
+@kernel
 def disarm(account: int, row: int, n: int, reason: int, books: Books, recorder: Recorder) -> None:
     """Cancel the protective orders of an instrument that still wait."""
     lots = books.lots
@@ -52,8 +52,10 @@ def disarm(account: int, row: int, n: int, reason: int, books: Books, recorder: 
     books.counts[BUSY] -= 1
 
 
-@inlined_kernel
-def arm(account: int, row: int, n: int, price: float, parent: int, books: Books, recorder: Recorder) -> None:
+@kernel
+def arm_now(
+    account: int, row: int, n: int, price: float, parent: int, books: Books, recorder: Recorder
+) -> None:
     """Let the protective orders that an entry brought with it wait for the next prices.
 
     Those of an earlier entry into the same position are replaced: the newest bracket covers all of it, so
@@ -68,8 +70,6 @@ def arm(account: int, row: int, n: int, price: float, parent: int, books: Books,
     """
     holdings, lots = books.holdings, books.lots
     stop, take, trail = holdings[NEXT_STOP, n], holdings[NEXT_TAKE, n], holdings[NEXT_TRAIL, n]
-    if stop == 0.0 and take == 0.0 and trail == 0.0:
-        return
     if lots[LOTS, n] == 0 or lots[ARMED, n] == parent + 1:
         return
     disarm(account, row, n, REPLACED, books, recorder)
@@ -95,3 +95,11 @@ def arm(account: int, row: int, n: int, price: float, parent: int, books: Books,
             account, row, n, 0, take, 0.0, TAKE_KIND, GTC, -1, TAKE_CAUSE, NO_REASON, parent, books.counts,
             recorder,
         )  # fmt: skip
+
+
+@inlined_kernel
+def arm(account: int, row: int, n: int, price: float, parent: int, books: Books, recorder: Recorder) -> None:
+    """Arm what an entry brought with it, if it brought something: most do not, and a call costs more."""
+    holdings = books.holdings
+    if holdings[NEXT_STOP, n] != 0.0 or holdings[NEXT_TAKE, n] != 0.0 or holdings[NEXT_TRAIL, n] != 0.0:
+        arm_now(account, row, n, price, parent, books, recorder)

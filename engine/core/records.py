@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from engine.compiled import inlined_kernel
+from engine.compiled import constant, inlined_kernel
 from engine.core.account import ACCRUALS, CLOSES, ORDERS
 from engine.domain.panel import FloatArray, IntArray
 
@@ -22,7 +22,7 @@ ORDER_OUTCOME = 7
 ORDER_CLOSED = 13
 CLOSE_FIELDS = ("row", "order", "filled", "outcome")
 ACCRUAL_FIELDS = ("row", "instrument", "amount_e8", "what")
-FUNDING, BORROW, INTEREST = 0, 1, 2
+FUNDING, BORROW, INTEREST = constant(0), constant(1), constant(2)
 ACCRUAL_NAMES = ("funding", "borrow", "interest")
 
 # What was decided for an instrument on a bar, in `Recorder.decisions`.
@@ -30,7 +30,7 @@ DECISION_TARGET = 0
 DECISION_REASON = 1
 DECISION_CAUSE = 2
 DECISION_ROWS = 3
-NO_TARGET = -(2**62)
+NO_TARGET = constant(-(2**62))
 
 
 class Recorder(NamedTuple):

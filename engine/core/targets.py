@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.compiled import inlined_kernel
+from engine.compiled import constant, inlined_kernel
 from engine.core.account import (
     AGAIN,
     BASE,
@@ -27,8 +27,8 @@ from engine.domain.reasons import Cause
 
 FULL = 1
 SCALED = 0
-SIGNAL_CAUSE = int(Cause.SIGNAL)
-REBASE_CAUSE = int(Cause.REBASE)
+SIGNAL_CAUSE = constant(Cause.SIGNAL)
+REBASE_CAUSE = constant(Cause.REBASE)
 
 
 class Plans(NamedTuple):

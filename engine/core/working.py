@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from engine.compiled import inlined_kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, kernel
 from engine.core.account import (
     AGAIN,
     ARMED,
@@ -42,6 +42,7 @@ from engine.core.account import (
 from engine.core.costs import PRICE_UNITS, fill_price_e8, maker_fee, taker_fee
 from engine.core.fills import (
     CUT_CASH,
+    ENTERED_INSIDE,
     FILL_OR_KILL,
     FOK,
     IOC,
@@ -65,11 +66,11 @@ from engine.core.settings import Terms
 from engine.domain.orders import Liquidity, TimeInForce
 from engine.domain.reasons import Reason
 
-MAKER = int(Liquidity.MAKER)
-DAY = int(TimeInForce.DAY)
-EXPIRED = int(Reason.EXPIRED)
-AMBIGUOUS_BAR = int(Reason.AMBIGUOUS_BAR)
-ONE_CANCELS_OTHER = int(Reason.ONE_CANCELS_OTHER)
+MAKER = constant(Liquidity.MAKER)
+DAY = constant(TimeInForce.DAY)
+EXPIRED = constant(Reason.EXPIRED)
+AMBIGUOUS_BAR = constant(Reason.AMBIGUOUS_BAR)
+ONE_CANCELS_OTHER = constant(Reason.ONE_CANCELS_OTHER)
 
 NO_FILL, AT_LIMIT, AT_LIMIT_AS_TAKER, AT_TRIGGER = 0, 1, 2, 3
 
@@ -140,7 +141,7 @@ def fill_inside(
     if lots[FORCE, n] == FOK and possible < abs(wanted):
         possible, reason = 0, FILL_OR_KILL
     if possible == 0:
-        settle_order(account, bar, n, reason, False, books, recorder)
+        settle_order(account, bar, n, reason, NO, books, recorder)
         return 0.0
     notional = possible * lot_size * (price_e8 / PRICE_UNITS)
     fee = maker_fee(notional, costs) if maker else taker_fee(notional, costs)
@@ -148,7 +149,7 @@ def fill_inside(
         account, bar, n, side * possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n],
         MAKER if maker else TAKER, lot_size, books, recorder,
     )  # fmt: skip
-    after_fill(account, bar, n, side * possible, price_e8, reason, False, 2, books, recorder)
+    after_fill(account, bar, n, side * possible, price_e8, reason, NO, ENTERED_INSIDE, books, recorder)
     return signed
 
 
@@ -212,11 +213,11 @@ def close_protected(
     if taking and lots[LOTS, n] != 0:
         if signed != 0.0 and lots[PENDING, n] != 0 and (lots[PENDING, n] > 0) == (side > 0):
             # An exit that is under way was made for more than there is now: it would sell what is not held.
-            settle_order(account, bar, n, REPLACED, True, books, recorder)
+            settle_order(account, bar, n, REPLACED, YES, books, recorder)
         return signed
     lots[STOPPED, n] = 2
     if lots[PENDING, n] != 0:
-        settle_order(account, bar, n, POSITION_CLOSED, False, books, recorder)
+        settle_order(account, bar, n, POSITION_CLOSED, NO, books, recorder)
     if lots[LOTS, n] != 0:
         close_order(account, bar, number, lots[LOTS, n] - held, reason, books.counts, recorder)
         lots[STOP_ORDER + (cause - STOP_CAUSE), n] = -1
@@ -254,7 +255,7 @@ def protect(
         gap_take = takes and entered == 0 and side * open_price >= side * take + tick
         if gap_take and not gap_stop:
             return close_protected(
-                account, row, bar, n, open_price, TAKE_CAUSE, True, market, terms, books, recorder
+                account, row, bar, n, open_price, TAKE_CAUSE, YES, market, terms, books, recorder
             )  # fmt: skip
         # A limit entry lies between the open and the stop: that the stop came after it is certain.
         unsure = takes or lots[KIND, n] != RESTING_LIMIT
@@ -271,7 +272,7 @@ def protect(
             )  # fmt: skip
         if entered != 2:
             return close_protected(
-                account, row, bar, n, take, TAKE_CAUSE, False, market, terms, books, recorder
+                account, row, bar, n, take, TAKE_CAUSE, NO, market, terms, books, recorder
             )  # fmt: skip
     best = market.mark[row, n] if entered == 2 else favourable
     if side * best > side * holdings[EXTREME, n]:
@@ -296,7 +297,7 @@ def expires(bar: int, n: int, flags: int, books: Books) -> bool:
     return over
 
 
-@inlined_kernel
+@kernel
 def work_orders(
     account: int,
     row: int,
@@ -332,5 +333,5 @@ def work_orders(
     for n in range(instruments):
         lots[ENTERED, n] = 0
         if lots[PENDING, n] != 0 and expires(bar, n, market.flags[row], books):
-            settle_order(account, bar, n, EXPIRED, False, books, recorder)
+            settle_order(account, bar, n, EXPIRED, NO, books, recorder)
     return traded, net

@@ -48,7 +48,10 @@ def random_plan(rows: int, instruments: int, seed: int, drift_band: float) -> Pl
 
 
 def one_row(panel: Panel, market: Market, row: int, last: FloatArray, stale: np.ndarray) -> Market:
-    """Make the market of one bar from that bar and the state before it, as a stream does."""
+    """Make the market of one bar from that bar and the state before it, as a stream does.
+
+    Copies, because a session writes into its arrays: read-only ones would compile everything once more.
+    """
     count = len(panel.instruments)
     mark = np.zeros((1, count))
     leaves = np.zeros((1, count), dtype=np.uint8)
@@ -65,11 +68,11 @@ def one_row(panel: Panel, market: Market, row: int, last: FloatArray, stale: np.
         flags,
     )
     return market._replace(
-        fill=panel.open[row : row + 1],
-        high=panel.high[row : row + 1],
-        low=panel.low[row : row + 1],
+        fill=panel.open[row : row + 1].copy(),
+        high=panel.high[row : row + 1].copy(),
+        low=panel.low[row : row + 1].copy(),
         mark=mark,
-        volume=panel.volume[row : row + 1],
+        volume=panel.volume[row : row + 1].copy(),
         flags=flags,
         leaves=leaves,
     )
