@@ -19,7 +19,7 @@ from engine.cli.light import LightCommand
 from engine.domain.errors import InputError, JournalError
 from engine.home import sessions_folder
 from engine.journal.read_model import SessionState, ask
-from engine.journal.storage import LOG, lock_holder
+from engine.journal.storage import ANCHOR, LOG, lock_holder
 from engine.journal.views import BarTimes, PositionView, SessionView, session_view
 
 CHECK_SAID_NO = 1
@@ -99,8 +99,11 @@ def status(
 
 
 def session_folders() -> list[Path]:
-    """Return the folders of all sessions, by name."""
-    return sorted(path.parent for path in sessions_folder().glob(f"*/{LOG}"))
+    """Return the folders of all sessions, by name.
+
+    The anchor alone is a session whose log was deleted: it must not vanish from the list without a word.
+    """
+    return sorted({path.parent for name in (LOG, ANCHOR) for path in sessions_folder().glob(f"*/{name}")})
 
 
 def session_folder(session_id: str) -> Path:

@@ -230,7 +230,8 @@ def _continues(chain: Chain, known: _Known, folder: Path) -> bool:
     if chain.frames:
         first = chain.frames[0]
         return (first.previous, first.first_sequence) == (known.head, known.next_sequence)
-    if (folder / File.LOG.value).stat().st_size < known.offset:
+    log = folder / File.LOG.value
+    if not log.exists() or log.stat().st_size < known.offset:
         return False
     anchor = chain.anchor
     return anchor is not None and (anchor.end != known.offset or anchor.head == known.head)

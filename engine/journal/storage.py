@@ -227,9 +227,9 @@ def read_file(folder: Path, file: File, *, start: int = 0) -> bytes | None:
 
 def lock_holder(folder: Path) -> int | None:
     """Return the process that writes the journal in `folder`; None where none can be named."""
-    log = (folder / LOG).stat()
-    inode = f"{os.major(log.st_dev):02x}:{os.minor(log.st_dev):02x}:{log.st_ino}"
     with suppress(OSError):
+        log = (folder / LOG).stat()
+        inode = f"{os.major(log.st_dev):02x}:{os.minor(log.st_dev):02x}:{log.st_ino}"
         for line in Path("/proc/locks").read_text().splitlines():
             # 1: FLOCK  ADVISORY  WRITE 4711 fe:00:123456 0 EOF
             words = line.split()

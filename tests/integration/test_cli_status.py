@@ -178,6 +178,20 @@ def test_a_damaged_journal_shows_no_figure_and_hides_no_other_session(sessions: 
     assert json.loads(run("orders", "--session", "good", "--json"))["orders"]
 
 
+@pytest.mark.parametrize("was_read_before", [False, True])
+def test_a_session_whose_log_was_deleted_does_not_vanish(sessions: Path, was_read_before: bool) -> None:
+    write(sessions / "gone", traded_batches())
+    if was_read_before:
+        statuses()
+    (sessions / "gone" / "journal.log").unlink()
+
+    (found,) = statuses(code=1)
+
+    assert (found["session_id"], found["verdict"]) == ("gone", "DAMAGED")
+    assert "LEDGER_ROLLBACK" in found["why"]
+    assert found["next"] == "engine journal verify --session gone"
+
+
 def test_the_documents_are_contracts(sessions: Path) -> None:
     write(sessions / "s-1", traded_batches())
 
