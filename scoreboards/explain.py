@@ -119,7 +119,7 @@ WORDS: dict[str, Words] = {
         short="simulators disagree",
         asks="A second, independent simulator finds the same yearly return.",
         failed="two simulators disagree by {value} a year, allowed {threshold}",
-        missing="the second simulator gave nothing",
+        missing="the second simulator gave nothing: it works no limits, stops or shorts",
         scale="percent",
     ),
     "beta": Words(
@@ -138,7 +138,7 @@ WORDS: dict[str, Words] = {
     ),
     "range": Words(
         short="range",
-        asks="What happens inside a bar. Not judged: no stop or resting orders are played.",
+        asks="What happens inside a bar. Not judged: stops and limits get the worse order of prices.",
         failed="",
         missing="",
         scale="count",

@@ -72,6 +72,8 @@ def _exit_code(error: GauntletError) -> int:
 
 def _document(error: GauntletError, code: int) -> dict[str, object]:
     document: dict[str, object] = {"error": type(error).__name__, "message": str(error), "exit": code}
+    if isinstance(error, RefusedError) and error.next_command:
+        document["next"] = error.next_command
     if isinstance(error, ConfigurationError):
         document["path"] = error.path
         document["problems"] = [

@@ -235,7 +235,19 @@ def _go_on(session_id: str) -> "Session":
     def begin() -> "Beginning":
         raise InputError(f"session {session_id} was never begun: give the command that should begin it")
 
-    session = open_session(session_folder(session_id), _sources(begin))
+    strangers: list[str] = []
+
+    def is_other(start: "SessionStart") -> bool:
+        if is_anew := _is_imported_anew(start):
+            strangers.append(start.data.name)
+        return is_anew
+
+    session = open_session(session_folder(session_id), replace(_sources(begin), is_other=is_other))
+    if session is None and strangers:
+        raise InputError(
+            f"session {session_id} cannot go on: data set {strangers[0]} was imported again with other bars "
+            "since; the command that began it begins another session"
+        )
     if session is None:
         raise InputError(f"session {session_id} is finished; see  engine status --session {session_id}")
     return session

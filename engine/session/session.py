@@ -12,7 +12,7 @@ from engine.domain.passport import Passport
 from engine.features.strategy import Strategy
 from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
-from engine.journal.space import Mode
+from engine.journal.space import KILL_BYTES, Mode
 from engine.journal.storage import LOG
 from engine.session.feed import Feed, cut_again, read_feed, write_feed
 from engine.session.records import Entry, finished_entry
@@ -154,7 +154,9 @@ def _opened(folder: Path, clock: Callable[[], int]) -> Journal:
 def _require_room(journal: Journal) -> None:
     if journal.space() is Mode.KILL:
         raise JournalError(
-            JournalCode.DISK_FULL, "the disk of the journal has too little room left; make room, then go on"
+            JournalCode.DISK_FULL,
+            f"the disk of the journal has less than {KILL_BYTES // 1_000_000:,} MB left; make room, then "
+            "give the same command again",
         )
 
 

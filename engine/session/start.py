@@ -290,8 +290,13 @@ def require_same_data(passport: Passport, panel: Panel) -> None:
     RefusedError
         Naming everything that is another.
     """
+    if passport.universe != panel.name:
+        # A slip of the keyboard: nothing has changed, and nothing needs to be judged again.
+        raise RefusedError(
+            f"{passport.strategy_id} was judged on {passport.universe}, not on {panel.name}",
+            next_command=f"the same with --data {passport.universe}",
+        )
     compared = (
-        ("data set", passport.universe, panel.name),
         ("symbols", ", ".join(passport.symbols), ", ".join(panel.symbols)),
         ("timeframe", passport.timeframe, panel.timeframe.value),
         ("synthetic", str(passport.synthetic), str(panel.synthetic)),

@@ -198,7 +198,7 @@ def test_a_later_start_learns_from_the_bars_before_it() -> None:
         ({"core_version": "0" * 16}, "core version was 0000"),
         ({"graph_hash": "0" * 64}, "graph of trend was 0000"),
         ({"symbols": ("AAA",)}, "symbols was AAA, is"),
-        ({"universe": "us20"}, "data set was us20, is planted"),
+        ({"universe": "us20"}, "was judged on us20, not on planted"),
         ({"timeframe": "1h"}, "timeframe was 1h, is 1d"),
     ],
 )

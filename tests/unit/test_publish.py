@@ -303,7 +303,7 @@ def test_a_pass_names_the_next_command(passing: Board) -> None:
     text = screen(passing)
 
     assert "1 of 4 strategies may move to paper trading." in text
-    assert "engine backtest --strategy good --data us20" in text
+    assert "engine promote good" in text
 
 
 def test_a_void_run_says_so_before_anything_else(void: Board) -> None:
@@ -358,7 +358,10 @@ def gate(name: str, value: float, threshold: float, status: GateStatus) -> GateR
             gate("excess_lower_bound", -0.00483, 0.0, GateStatus.FAIL),
             "could be luck: the lower bound of its excess Sharpe is -0.0048, it must be above 0",
         ),
-        (gate("sim_parity", np.nan, 0.015, GateStatus.MISSING), "the second simulator gave nothing"),
+        (
+            gate("sim_parity", np.nan, 0.015, GateStatus.MISSING),
+            "the second simulator gave nothing: it works no limits, stops or shorts",
+        ),
         (gate("beta", np.nan, 0.5, GateStatus.NOT_APPLICABLE), ""),
         (gate("trades", 30, 30, GateStatus.PASS), ""),
     ],

@@ -182,7 +182,7 @@ def test_other_data_than_that_of_the_passport_is_named() -> None:
     passport = passport_of(Trend(), panel)
 
     require_same_data(passport, panel)
-    with pytest.raises(RefusedError, match="data set was days, is nights"):
+    with pytest.raises(RefusedError, match="was judged on days, not on nights"):
         require_same_data(passport, replace(panel, name="nights"))
     with pytest.raises(RefusedError, match="symbols was"):
         require_same_data(passport, panel.select((1, 0)))
