@@ -110,9 +110,10 @@ def _show_difference(proven: "Parity") -> None:
 
 def _show_counts(proven: "Parity") -> None:
     if proven.weights is not None and not proven.weights.recomputed:
+        gap = "not a number" if proven.weights.gap is None else f"{proven.weights.gap:.1e} at most"
         typer.echo(
-            f"  weights   a solver's: taken from the journal, solved again {proven.weights.gap:.1e} apart at "
-            f"most (allowed {proven.weights.tolerance:.0e})"
+            f"  weights   a solver's: taken from the journal; solved again they are apart by {gap} "
+            f"(allowed {proven.weights.tolerance:.0e})"
         )
     typer.echo(f"\n  {'compared':<16}{'journal':>12}{'backtest':>12}")
     journal, backtest = asdict(proven.journal), asdict(proven.backtest)

@@ -45,13 +45,14 @@ class WeightsSource:
         False for an allocation by a solver: its weights are facts, taken from the journal, and solved again
         only to see that they still come out.
     gap
-        Largest distance between a journaled weight and the one that came out here.
+        Largest distance between a journaled weight and the one that came out here; None where one of them is
+        not a number.
     tolerance
         What it may be.
     """
 
     recomputed: bool
-    gap: float
+    gap: float | None
     tolerance: float
 
 
@@ -168,20 +169,22 @@ def _base_weights(
     recomputed = is_recomputed(terms)
     try:
         again = batch_plan(fed, terms, start.start_row, len(journaled.bars))
-        plan = again if recomputed else plan_of_facts(facts, terms)
     except (AllocationError, InvalidValueError) as error:
         row = int(facts.rows[0]) if len(facts.rows) else start.start_row
-        wrong = Found(
+        none = Found(
             cause=Divergence.WEIGHTS, stage=Stage.WEIGHTS, row=row, field="weights", backtest=str(error)
         )
-        return None, None, (wrong,)
+        return None, None, (none,)
     tolerance = 0.0 if recomputed else RECHECK_TOLERANCE
+    wrong = tuple(in_weights(journaled, again, tolerance))
     shared = min(len(facts.rows), len(again.rows))
     gaps = np.abs(facts.weights[:shared] - again.weights[:shared])
-    source = WeightsSource(
-        recomputed=recomputed, gap=float(gaps.max()) if gaps.size else 0.0, tolerance=tolerance
-    )
-    return plan, source, tuple(in_weights(journaled, again, tolerance))
+    gap = float(gaps.max(initial=0.0))
+    source = WeightsSource(recomputed=recomputed, gap=gap if np.isfinite(gap) else None, tolerance=tolerance)
+    if recomputed:
+        return again, source, wrong
+    # Facts that are no weights at all make no plan: the difference is found already.
+    return None if wrong else plan_of_facts(facts, terms), source, wrong
 
 
 def _notes(journaled: Journaled, fed: Panel, strategy: Strategy, first: Found | None) -> Iterator[str]:

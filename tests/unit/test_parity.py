@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.allocation.allocator import PROFILES, WEIGHT_UNITS, Engine, Profile
 from engine.core.records import FILL_FIELDS
-from engine.domain.errors import InputError
-from engine.domain.panel import Panel
+from engine.domain.errors import AllocationError, InputError
+from engine.domain.panel import FloatArray, Panel
 from engine.domain.passport import PlanTerms
 from engine.domain.time import Timeframe
 from engine.features.strategy import Strategy
+from engine.journal.canonical import hex_of
 from engine.journal.chain import Status
 from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
@@ -22,13 +24,14 @@ from engine.pipeline.push import Bar
 from engine.session import trader
 from engine.session.comparison import FILL_CAUSES
 from engine.session.difference import Divergence, Stage, first_in_arrays, first_in_tables
+from engine.session.drill import edited
 from engine.session.journaled import read_session
-from engine.session.parity import Parity, prove
+from engine.session.parity import RECHECK_TOLERANCE, Parity, prove
 from engine.session.records import bar_entry
 from engine.session.start import SessionStart, pipeline_of
 from engine.strategy_files import load_strategy
 from tests.every_order import EveryOrder
-from tests.recorded import LISTED, WALK, lively_panel, record
+from tests.recorded import LIMITS, LISTED, WALK, lively_panel, record
 from tests.tampering import (
     adding,
     costs,
@@ -159,6 +162,7 @@ TAMPERING: list[tuple[str, Kind, int, Callable[[Record], Sequence[Record]], Dive
     ("no decision", Kind.DECISION, 60, dropped, Divergence.DECISION_MISSING, ""),
     ("two decisions", Kind.DECISION, 60, doubled, Divergence.RECORD_ORDER, "place"),
     ("weight", Kind.WEIGHTS, 4, nudging("weights", 2), Divergence.WEIGHTS, "weight"),
+    ("no weight", Kind.WEIGHTS, 4, setting(weights=hex_of(np.full(4, np.nan))), Divergence.WEIGHTS, "weight"),
     ("units", Kind.WEIGHTS, 4, entry("units", 2, 1), Divergence.WEIGHTS, "units"),
     ("window", Kind.WEIGHTS, 4, adding(window=1), Divergence.WEIGHTS, "window"),
     ("no weights", Kind.WEIGHTS, 4, dropped, Divergence.WEIGHTS, ""),
@@ -303,6 +307,92 @@ def test_the_first_of_two_differences_is_named(trend: Path, tmp_path: Path) -> N
     assert first is not None
     assert (first.cause, first.row) == (Divergence.ORDER, both.row)
     assert both.row < late.row
+
+
+# -------------------------------------------------------------------------------------- solver's weights
+
+
+def solver(units: int) -> Callable[[FloatArray], FloatArray]:
+    """Return an allocator that answers inverse volatility, so many units of 1e-4 beside it."""
+
+    def answer(returns: FloatArray) -> FloatArray:
+        inverse = 1.0 / returns.std(axis=0, ddof=1)
+        weights: FloatArray = inverse / inverse.sum()
+        weights[0] += units / WEIGHT_UNITS
+        weights[1] -= units / WEIGHT_UNITS
+        return weights
+
+    return answer
+
+
+SOLVED = replace(WALK, engine="riskfolio", profile="hrp")
+
+
+@pytest.fixture
+def solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A session whose weights a solver found."""
+    monkeypatch.setitem(PROFILES, (Engine.RISKFOLIO, Profile.HRP), solver(0))
+    return record(tmp_path / "s", TREND, PANEL, plan=SOLVED)
+
+
+def test_weights_of_a_solver_are_facts_and_solved_again_within_a_tolerance(
+    solved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROFILES, (Engine.RISKFOLIO, Profile.HRP), solver(2))
+
+    found = proven(solved)
+
+    # Two units apart everywhere, and the orders are those of the session all the same.
+    assert found.parity
+    assert found.weights is not None
+    assert (found.weights.recomputed, found.weights.tolerance) == (False, RECHECK_TOLERANCE)
+    assert found.weights.gap == pytest.approx(2e-4)
+
+
+def test_weights_that_a_solver_does_not_find_again_are_named(
+    solved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROFILES, (Engine.RISKFOLIO, Profile.HRP), solver(20))
+
+    first = proven(solved).first_difference
+
+    assert first is not None
+    assert (first.cause, first.row) == (Divergence.WEIGHTS, nth(solved, Kind.WEIGHTS, 0).body["row"])
+
+
+def test_a_solver_that_finds_nothing_any_more_is_named(solved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_returns: FloatArray) -> FloatArray:
+        raise AllocationError("the solver is gone")
+
+    monkeypatch.setitem(PROFILES, (Engine.RISKFOLIO, Profile.HRP), lost)
+
+    first = proven(solved).first_difference
+
+    assert first is not None
+    assert first.cause is Divergence.WEIGHTS
+    assert "the solver is gone" in first.explanation
+
+
+def test_a_fact_that_was_changed_within_the_tolerance_is_found_by_its_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(record: Record) -> Sequence[Record]:
+        units = list(record.body["units"])
+        units[units.index(max(units))] += 3
+        units[units.index(min(filter(None, units)))] -= 3
+        return (edited(record, units=units, weights=hex_of(np.array(units) / WEIGHT_UNITS)),)
+
+    monkeypatch.setitem(PROFILES, (Engine.RISKFOLIO, Profile.HRP), solver(0))
+    hold = load_strategy("buy_and_hold")
+    # The limit on one instrument would hide the change.
+    roomy = {"limits": {**LIMITS._asdict(), "instrument": 1.0}}
+    folder = record(tmp_path / "s", hold, PANEL, plan=SOLVED, changes=roomy)
+    tampered = tamper(folder, tmp_path / "t", nth(folder, Kind.WEIGHTS, 5), shifted)
+
+    first = proven(tampered.folder, strategy=hold).first_difference
+
+    assert first is not None
+    assert (first.cause, first.row) == (Divergence.TARGET, tampered.row)
 
 
 # --------------------------------------------------------------------------- what the chain rests on
