@@ -9,6 +9,7 @@ from engine.compiled import CORE_VERSION
 from engine.core.records import NO_TARGET
 from engine.domain.panel import Panel
 from engine.features.strategy import Strategy
+from engine.session.checks import CheckStatus, examine
 from engine.session.difference import Divergence, Found, Stage, Value
 from engine.session.journaled import Journaled, iso
 
@@ -92,11 +93,16 @@ def _cause(found: Found, journaled: Journaled, strategy: Strategy) -> Divergence
     if found.stage in _BEFORE_CODE or found.cause is Divergence.RECORD_ORDER:
         return found.cause
     passport = journaled.start.passport
-    if passport.core_version != CORE_VERSION:
+    if passport.core_version != CORE_VERSION and not _contradicts_itself(journaled, found.row):
         return Divergence.CORE_VERSION
     if passport.graph_hash != strategy.hash and found.stage is not Stage.WEIGHTS:
         return Divergence.STRATEGY_CHANGED
     return found.cause
+
+
+def _contradicts_itself(journaled: Journaled, row: int) -> bool:
+    """Return whether a bar breaks the journal's own books: then it was changed, whatever code wrote it."""
+    return any(check.status is CheckStatus.FAIL and check.row == row for check in examine(journaled))
 
 
 def told(found: Found, journaled: Journaled, fed: Panel, strategy: Strategy) -> Difference:

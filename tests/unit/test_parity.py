@@ -494,19 +494,36 @@ def test_a_strategy_that_was_changed_since_is_named_where_signals_part(trend: Pa
     assert found.notes[-1].startswith("the file of trend was changed since")
 
 
-def test_another_compiled_code_is_the_cause_of_what_differs_and_no_difference_by_itself(
-    tmp_path: Path,
-) -> None:
-    older = record(tmp_path / "s", TREND, PANEL, changes={"core_version": "0" * 16})
-    tamper(older, tmp_path / "t", nth(older, Kind.FILL, 9), adding(price_e8=1))
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session of other compiled code."""
+    folder = tmp_path_factory.mktemp("older") / "s"
+    return record(folder, TREND, PANEL, changes={"core_version": "0" * 16})
 
-    same, other = proven(older), proven(tmp_path / "t")
 
-    assert same.parity
-    assert same.notes[0].startswith("compiled code was 0000000000000000 in the session")
-    first = other.first_difference
+def test_another_compiled_code_is_no_difference_by_itself(older: Path) -> None:
+    found = proven(older)
+
+    assert found.parity
+    assert found.notes[0].startswith("compiled code was 0000000000000000 in the session")
+
+
+def test_another_compiled_code_is_the_cause_of_what_differs(older: Path, tmp_path: Path) -> None:
+    tamper(older, tmp_path / "s", nth(older, Kind.ORDER, 9), adding(limit_e8=1))
+
+    first = proven(tmp_path / "s").first_difference
+
     assert first is not None
-    assert (first.cause, first.what, first.field) == (Divergence.CORE_VERSION, Stage.FILLS, "price_e8")
+    assert (first.cause, first.what, first.field) == (Divergence.CORE_VERSION, Stage.ORDERS, "limit_e8")
+
+
+def test_no_compiled_code_explains_books_that_contradict_themselves(older: Path, tmp_path: Path) -> None:
+    tampered = tamper(older, tmp_path / "s", nth(older, Kind.FILL, 9), adding(price_e8=10**6))
+
+    first = proven(tmp_path / "s").first_difference
+
+    assert first is not None
+    assert (first.cause, first.row) == (Divergence.FILL_PRICE, tampered.row)
 
 
 # ---------------------------------------------------------------------------------------------- damage
