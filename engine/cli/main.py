@@ -62,6 +62,9 @@ class _CommandsOnUse(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what the user can mend is one message, not a traceback."""
+        if "NO_COLOR" in os.environ:
+            # Every `echo` below asks its context.
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except GauntletError as error:

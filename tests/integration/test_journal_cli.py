@@ -219,3 +219,14 @@ def test_looking_into_a_journal_imports_nothing_heavy(folder: Path) -> None:
 
     assert "CLEAN" in result.stdout
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["journal", "verify", "--session", folder.name]
+
+    coloured = CliRunner().invoke(app, command, color=True).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = CliRunner().invoke(app, command, color=True).stdout
+
+    assert "\x1b[" in coloured
+    assert "\x1b[" not in plain
