@@ -102,12 +102,21 @@ def paper(
         with running.journal:
             screen.begin(running)
             ending = _run(running, screen, stopped, bars_a_second)
+        _fold(running)
         if as_json:
             typer.echo(json.dumps(screen.document(running, ending), sort_keys=True, allow_nan=False))
         else:
             screen.end(running, ending)
     if ending is Ending.INTERRUPTED:
         raise typer.Exit(INTERRUPTED)
+
+
+def _fold(session: "Session") -> None:
+    """Fold the journal into the tables that are asked, so that the first question is answered at once."""
+    from engine.journal.read_model import ask
+    from engine.journal.views import session_view
+
+    ask(session.folder, session_view)
 
 
 def _order(

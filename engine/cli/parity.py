@@ -39,9 +39,10 @@ def parity(
 
     folder = session_folder(session)
 
+    from engine.home import promotions_folder
     from engine.session.parity import prove
 
-    proven = prove(folder)
+    proven = prove(folder, promoted_in=promotions_folder())
     if as_json:
         typer.echo(json.dumps(_document(proven, folder), sort_keys=True, allow_nan=False))
     else:

@@ -6,6 +6,7 @@ It must answer while a person still looks at the key: nothing here imports numpy
 import fcntl
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -76,7 +77,7 @@ def status(
     session: Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show every session, newest first."""
+    """Show every session: first what needs a person, then the newest; a line for each that is finished."""
     folders = session_folders() if session is None else [session_folder(session)]
     reports = sorted(
         (_report(folder) for folder in folders),
@@ -90,12 +91,32 @@ def status(
     elif not reports:
         typer.echo("no session yet\n\nnext   engine paper --strategy ID --feed replay --data NAME")
     else:
-        for place, report in enumerate(reports):
-            if place:
-                typer.echo("")
-            _show(report)
+        _show_all(reports)
     if any(report.verdict is Verdict.DAMAGED for report in reports):
         raise typer.Exit(CHECK_SAID_NO)
+
+
+def _show_all(reports: Sequence[Report]) -> None:
+    """Show in full what is damaged, stopped or running, and the newest; of the others a line each."""
+    wanted = [report for report in reports if report.verdict is Verdict.DAMAGED]
+    wanted += [report for report in reports if report.verdict not in (Verdict.DAMAGED, Verdict.FINISHED)]
+    newest = reports[0]
+    if newest not in wanted:
+        wanted.append(newest)
+    for place, report in enumerate(wanted):
+        if place:
+            typer.echo("")
+        _show(report)
+    others = [report for report in reports if report not in wanted]
+    if not others:
+        return
+    typer.echo(f"\n{len(others)} more, finished; in full:  engine status --session ID")
+    width = max(len(report.session_id) for report in others)
+    for report in others:
+        view = report.session
+        assert view is not None, "what is finished has said something"
+        mark = "   RESEARCH ONLY" if view.research_only else ""
+        typer.echo(f"  {report.session_id:<{width}}  {view.data}  {view.since_start:+,.2%}{mark}")
 
 
 def session_folders() -> list[Path]:
@@ -200,14 +221,8 @@ def _judged(report: Report, view: SessionView) -> Report:
         verdict=Verdict.STOPPED,
         headline=f"PAPER stopped {place}",
         why="it was interrupted" if interrupted else "its process ended without a word; nothing is lost",
-        next=_going_on(view),
+        next=f"engine paper --session {report.session_id}",
     )
-
-
-def _going_on(view: SessionView) -> str:
-    """Return the command that began the session, which goes on with it."""
-    force = " --force-research" if view.research_only else ""
-    return f"engine paper --strategy {view.asked} --feed replay --data {view.data}{force}"
 
 
 def _trading(view: SessionView) -> str:
@@ -250,11 +265,9 @@ def _show(report: Report) -> None:
     facts = [("why", report.why)]
     if view is not None:
         facts += _facts(view)
-    # Only the command knows between which days.
-    days = "   (with the same --from and --to)" if report.verdict is Verdict.STOPPED else ""
     facts += [
         ("session", f"{report.session_id}, {_process(report)}"),
-        ("next", report.next + days),
+        ("next", report.next),
         ("path", report.path),
     ]
     width = max(len(name) for name, _ in facts)

@@ -17,6 +17,7 @@ class Divergence(StrEnum):
     """What the first difference comes from. Each is a stage of the chain, or what the chain rests on."""
 
     JOURNAL_DAMAGED = "JOURNAL_DAMAGED"
+    NOT_PROMOTED = "NOT_PROMOTED"
     TERMS_CHANGED = "TERMS_CHANGED"
     DATA_REVISED = "DATA_REVISED"
     BAR_MISSING = "BAR_MISSING"

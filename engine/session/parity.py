@@ -17,8 +17,10 @@ from engine.compiled import CORE_VERSION
 from engine.data import catalogue
 from engine.domain.errors import AllocationError, InvalidValueError, JournalError
 from engine.domain.panel import Panel
+from engine.domain.passport import Passport
 from engine.domain.portfolio import Plan
 from engine.features.strategy import Strategy
+from engine.journal.promotions import promotions
 from engine.journal.reading import verify
 from engine.pipeline.planning import batch_plan
 from engine.session.comparison import in_account, in_bars, in_session, in_weights
@@ -88,6 +90,7 @@ class Parity:
 def prove(
     folder: Path,
     *,
+    promoted_in: Path | None = None,
     load_panel: Callable[[str], Panel] = catalogue.load,
     load: Callable[[str, Mapping[str, Any]], Strategy] = load_strategy,
 ) -> Parity:
@@ -97,6 +100,9 @@ def prove(
     ----------
     folder
         Of the session, which holds its journal.
+    promoted_in
+        Folder of the promotions: a session that is not for research alone must run what one of them allowed.
+        None: nobody asks.
     load_panel, load
         Find a data set by name, and a strategy by name and parameters.
 
@@ -119,8 +125,31 @@ def prove(
     done = compare(
         journaled, load_panel(journaled.start.data.name), load(passport.strategy, passport.parameters)
     )
+    if done.parity and promoted_in is not None and not _was_promoted(passport, promoted_in):
+        done = replace(done, parity=False, first_difference=_not_promoted(passport))
     problem = verify(folder).problem
     return replace(done, notes=(*done.notes, f"the end of the journal: {problem}")) if problem else done
+
+
+def _was_promoted(passport: Passport, folder: Path) -> bool:
+    """Say whether a session may run what its journal says it runs: terms and all."""
+    return passport.research_only or any(
+        promotion.passport.hash == passport.hash for promotion in promotions(folder)
+    )
+
+
+def _not_promoted(passport: Passport) -> Difference:
+    return Difference(
+        cause=Divergence.NOT_PROMOTED,
+        what=Stage.TERMS,
+        field="passport",
+        journal=passport.hash,
+        explanation=(
+            f"the session did what a backtest does, but on terms that nobody promoted: no promotion of "
+            f"{passport.strategy_id} has the passport {passport.hash[:16]}; its costs, limits, data or "
+            "parameters are not those that passed"
+        ),
+    )
 
 
 def compare(journaled: Journaled, panel: Panel, strategy: Strategy) -> Parity:

@@ -97,21 +97,22 @@ def test_a_session_that_died_says_where_and_how_it_goes_on(sessions: Path) -> No
     assert died["headline"] == "PAPER stopped at bar 5, closed 2024-01-07 00:00 UTC"
     assert died["why"] == "its process ended without a word; nothing is lost"
     assert interrupted["why"] == "it was interrupted"
-    assert died["next"] == "engine paper --strategy trend --feed replay --data planted --force-research"
+    assert died["next"] == "engine paper --session s-1"
     assert run("status", "--session", "s-1").startswith("RESEARCH ONLY   PAPER stopped")
 
 
-def test_what_was_promoted_goes_on_by_its_id(sessions: Path) -> None:
-    promoted = [[started(run_id="t-1")], *traded_batches()[1:]]
-    write(sessions / "s-1", promoted)
-    write(sessions / "s-2", [[started(run_id="t-1", research_only=True)], *traded_batches()[1:]])
+def test_of_many_sessions_only_what_needs_a_person_and_the_newest_are_told_in_full(sessions: Path) -> None:
+    for name in ("s-1", "s-2", "s-3"):
+        write(sessions / name, [*traded_batches(), [finished(6)]])
+    write(sessions / "s-0", explored())
 
-    [session] = statuses("--session", "s-1")
-    [forced] = statuses("--session", "s-2")
+    text = run("status")
 
-    command = "engine paper --strategy trend-1a2b3c4d --feed replay --data planted"
-    assert (session["next"], forced["next"]) == (command, f"{command} --force-research")
-    assert f"{command}   (with the same --from and --to)" in run("status", "--session", "s-1")
+    assert text.count("PAPER finished") == 1
+    assert text.count("PAPER stopped") == 1
+    assert text.index("PAPER stopped") < text.index("PAPER finished")
+    assert "2 more, finished; in full:  engine status --session ID" in text
+    assert "-5.00%" in text.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

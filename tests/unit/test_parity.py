@@ -19,6 +19,8 @@ from engine.journal.canonical import hex_of
 from engine.journal.chain import Status
 from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
+from engine.journal.promotions import Promotion
+from engine.journal.promotions import record as promote
 from engine.journal.reading import Record, read, verify
 from engine.pipeline.push import Bar
 from engine.session import trader
@@ -682,3 +684,27 @@ def test_records_are_matched_within_their_bar() -> None:
     assert first([both[1], both[0], both[2]], both) == (Divergence.RECORD_ORDER, 3)
     assert first([both[0], fill(3, 1, 21), both[2]], both) == (Divergence.FILL_PRICE, 3)
     assert first([*both, fill(5, 2, 30)], both) == (Divergence.FILL_EXTRA, 5)
+
+
+def test_a_session_on_terms_that_nobody_promoted_is_no_parity(trend: Path, tmp_path: Path) -> None:
+    def proven(**more: Path) -> Parity:
+        return prove(trend, load_panel=lambda _name: PANEL, load=lambda *_: TREND, **more)
+
+    start = read_session(trend).start
+    unasked, nobody = proven(), proven(promoted_in=tmp_path / "promotions")
+    promotion = Promotion(
+        strategy_id=start.passport.strategy_id, to="paper", passport=start.passport, gates=(), operator="ann",
+        reason="looks fine",
+    )  # fmt: skip
+    promote(
+        tmp_path / "other", replace(promotion, passport=replace(start.passport, cash=1.0)), clock=lambda: 1
+    )
+    other = proven(promoted_in=tmp_path / "other")
+    promote(tmp_path / "promotions", promotion, clock=lambda: 1)
+
+    assert unasked.parity
+    assert proven(promoted_in=tmp_path / "promotions").parity
+    for refused in (nobody, other):
+        assert not refused.parity
+        assert refused.first_difference is not None
+        assert refused.first_difference.cause is Divergence.NOT_PROMOTED
