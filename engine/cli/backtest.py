@@ -55,9 +55,11 @@ def backtest(
             )
     parameters = dict(_parameter(text) for text in param or [])
 
+    from engine.cli.first_run import Kernel, tell_if_first
     from engine.strategy_files import load_strategy
     from research.backtest import backtest as play
 
+    tell_if_first(Kernel.ALL_BARS)
     settings = settings_for(
         data, cash=cash, fee_bps=fee_bps, slippage_bps=slippage_bps, cash_buffer=cash_buffer, limited=limits
     )

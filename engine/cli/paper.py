@@ -208,6 +208,7 @@ def _not_collecting() -> Iterator[None]:
 
 def _open(order: Order, screen: "PaperScreen") -> "Session":
     """Return the session that this order began and did not finish, or a new one."""
+    from engine.cli.first_run import Kernel, tell_if_first
     from engine.home import promotions_folder, sessions_folder
     from engine.journal.promotions import promoted
     from engine.session.folders import following, newest
@@ -217,6 +218,7 @@ def _open(order: Order, screen: "PaperScreen") -> "Session":
     if passport is None and not order.force_research:
         _refuse(order.strategy)
     asked = _asked(order, passport)
+    tell_if_first(Kernel.BAR_BY_BAR)
     sources = _sources(lambda: _beginning(order, passport, screen))
     folder = newest(sessions_folder(), asked)
     session = None if folder is None else open_session(folder, sources)

@@ -39,8 +39,11 @@ def parity(
 
     folder = session_folder(session)
 
+    from engine.cli import first_run
     from engine.home import promotions_folder
     from engine.session.parity import prove
+
+    first_run.tell_if_first(first_run.Kernel.ALL_BARS)
 
     proven = prove(folder, promoted_in=promotions_folder())
     if as_json:

@@ -30,7 +30,10 @@ def replay(
 
     folder = session_folder(session)
 
+    from engine.cli import first_run
     from engine.session.replay import replay as work
+
+    first_run.tell_if_first(first_run.Kernel.BAR_BY_BAR)
 
     replayed = work(folder)
     if as_json:
