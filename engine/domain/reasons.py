@@ -80,3 +80,15 @@ SENTENCES: dict[Reason, str] = {
     Reason.POSITION_CLOSED: "cancelled: the position that it belongs to is closed",
     Reason.AMBIGUOUS_BAR: "order of prices inside the bar unknown: the worse one was taken",
 }
+
+CAUSES: dict[Cause, str] = {
+    Cause.NONE: "no cause on record",
+    Cause.SIGNAL: "the signal changed",
+    Cause.REBASE: "back to its base weight",
+    Cause.TIER: "a drawdown tier makes positions smaller",
+    Cause.HALT: "the drawdown halt closes everything",
+    Cause.DELISTED: "the instrument stopped trading",
+    Cause.STOP: "the stop of the position",
+    Cause.TRAIL: "the trailing stop of the position",
+    Cause.TAKE_PROFIT: "the profit target of the position",
+}

@@ -6,13 +6,14 @@ Prices and quantities leave as decimal text made of whole numbers: nothing is ro
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 from engine.domain.orders import OrderKind, TimeInForce
-from engine.domain.reasons import SENTENCES, Cause, Reason
+from engine.domain.reasons import CAUSES, SENTENCES, Cause, Reason
 from engine.domain.time import Timeframe
 from engine.journal.ledger import Account
 from engine.journal.read_model import OrderState, SessionState, number
@@ -346,7 +347,7 @@ def _last_fill(model: sqlite3.Connection, clock: _Bars, lot_size: Fraction) -> F
         quantity=quantity_text(abs(fill["lots"]), lot_size),
         price=price_text(number(fill["price_e8"])),
         fee=price_text(number(fill["fee_e8"])),
-        why=_words(fill["reason"]),
+        why=_words(fill["reason"], fill["cause"]),
     )
 
 
@@ -373,7 +374,7 @@ def _order(row: sqlite3.Row, clock: _Bars, lot_size: Fraction, symbols: Sequence
         cause=_name(Cause, row["cause"]),
         reason=_name(Reason, row["reason"]),
         outcome=None if outcome is None else _name(Reason, outcome),
-        why=_words(ended or row["reason"]),
+        why=_words(ended or row["reason"], row["cause"]),
         closed=None if row["closed_row"] is None else clock.times(row["closed_row"]),
     )
 
@@ -411,7 +412,11 @@ def _name(codes: type[Cause] | type[Reason], code: int) -> str:
         return f"CODE_{code}"
 
 
-def _words(reason: int) -> str:
+def _words(reason: int, cause: int = Cause.NONE) -> str:
+    """Return a reason in words; where there is none, what caused it."""
+    if reason == Reason.NONE and cause != Cause.NONE:
+        with suppress(ValueError):
+            return CAUSES[Cause(cause)]
     try:
         return SENTENCES[Reason(reason)]
     except ValueError:
