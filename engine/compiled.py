@@ -42,6 +42,7 @@ os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
 numba.config.DISABLE_INTEL_SVML = 1  # type: ignore[attr-defined]  # set by numba at import
 numba.config.CACHE_DIR = _CACHE  # type: ignore[attr-defined]  # set by numba at import
 
+
 def constant(number: int) -> int:
     """Return a whole number for compiled code to pass on.
 
