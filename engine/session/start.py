@@ -154,7 +154,6 @@ class SessionStart:
                 "kind": "instance/1",
                 "passport": self.passport.hash,
                 "data": self.data.content_hash,
-                "set": self.data.set_hash,
                 "start_row": self.start_row,
             }
         )[:INSTANCE_DIGITS]
