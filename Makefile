@@ -72,7 +72,7 @@ lint: $(STAMP)  ## Mend style where that can be done by machine, then check styl
 
 # --no-annotate and the fixed command line keep host names and paths of this machine out of the lock.
 lock: $(STAMP)  ## Pin every dependency of pyproject.toml again, with hashes
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra bench --universal --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra bench --extra cluster --universal --generate-hashes \
 		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
 
 clean:  ## Remove the environment and every cache (runs and state are kept)
