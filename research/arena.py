@@ -23,11 +23,14 @@ from research.cell_store import Accounts
 from research.cells import (
     BASELINE_ENGINE,
     BASELINE_STRATEGY,
+    CAPITAL_MULTIPLES,
     BaselineRole,
     CellKey,
     CellResult,
     CellStatus,
     Simulator,
+    Variant,
+    VariantResult,
 )
 
 BoolArray = npt.NDArray[np.bool_]
@@ -76,6 +79,9 @@ class Arena:
     ----------
     eligible
         Shape (K, N): instruments that may be held in each window, whatever the selection.
+    impact_coefficient
+        Basis points that a fill of a whole bar's volume costs where the variants with more capital are
+        played; the others go without impact, as `settings` says.
     selected
         By selection, shape (K, N).
     settings
@@ -90,6 +96,14 @@ class Arena:
     selected: Mapping[str, BoolArray]
     settings: Settings
     schedule_hash: str
+    impact_coefficient: float = 0.0
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Variants that can be played here: what more capital does is only known where there is volume."""
+        return tuple(
+            variant for variant in Variant if variant not in CAPITAL_MULTIPLES or self.panel.has_volume
+        )
 
     @property
     def timestamps(self) -> IntArray:
@@ -149,6 +163,14 @@ class _Seat:
     problem: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """What is known of accounts that gates are asked about, beside the accounts: an entry a seat."""
+
+    without_limits: Accounts
+    variants: Mapping[Variant, tuple[VariantResult, ...]]
+
+
 def contestant_cells(
     arena: Arena,
     contestant: Contestant,
@@ -192,7 +214,26 @@ def contestant_cells(
         plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in playable),
         settings=arena.settings,
     )
-    return unplayable + _played(arena, playable, batch, simulators, play, play.without_limits(batch))
+    judged = _Judged(
+        without_limits=play.without_limits(batch),
+        variants={
+            variant: play.measure(batch, _pool_of(arena, playable), variant, arena.impact_coefficient)
+            for variant in arena.variants
+        },
+    )
+    return unplayable + _played(arena, playable, batch, simulators, play, judged)
+
+
+def _pool_of(arena: Arena, seats: Sequence[_Seat]) -> Batch:
+    """Return for each seat the equally weighted pool of its rebalance mode."""
+    weights = equal_weights(arena.eligible)
+    return Batch(
+        panel=arena.panel,
+        root=None,
+        invest=Invest.SCALED,
+        plans=tuple(plan(arena.windows, weights, seat.rebalance) for seat in seats),
+        settings=unlimited(arena.settings),
+    )
 
 
 def baseline_cells(
@@ -304,7 +345,7 @@ def _played(
     batch: Batch,
     simulators: Sequence[Simulator],
     play: Simulators,
-    without_limits: Accounts | None,
+    judged: _Judged | None,
 ) -> list[CellResult]:
     cells = []
     for simulator in simulators:
@@ -313,8 +354,8 @@ def _played(
             if played.problems[column]:
                 cells.append(_missing(arena, seat, simulator, played.problems[column]))
             else:
-                reference = without_limits if simulator is Simulator.CORE else None
-                cells.append(_cell(arena, seat, simulator, played.accounts, column, reference))
+                beside = judged if simulator is Simulator.CORE else None
+                cells.append(_cell(arena, seat, simulator, played.accounts, column, beside))
     return cells
 
 
@@ -324,7 +365,7 @@ def _cell(
     simulator: Simulator,
     accounts: Accounts,
     column: int,
-    without_limits: Accounts | None,
+    judged: _Judged | None,
 ) -> CellResult:
     counts = accounts.reason_counts[column]
     cell = CellResult(
@@ -347,12 +388,13 @@ def _cell(
         weights=seat.weights,
         symbols=seat.symbols,
     )
-    if without_limits is None:
+    if judged is None:
         return cell
     return replace(
         cell,
-        unlimited_equity=without_limits.equity[column],
-        unlimited_gross=without_limits.gross[column],
+        unlimited_equity=judged.without_limits.equity[column],
+        unlimited_gross=judged.without_limits.gross[column],
+        variants={variant: results[column] for variant, results in judged.variants.items()},
     )
 
 

@@ -3,6 +3,7 @@
 A batch is one signal on one panel under one set of rules and costs, with one account for each plan.
 """
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,16 +13,18 @@ from typing import Self
 import numpy as np
 
 from engine.compiled import CORE_VERSION
-from engine.core.settings import FRICTIONLESS, UNLIMITED
+from engine.core import metrics
+from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs
 from engine.domain.errors import SimulatorError
 from engine.domain.identity import content_hash
-from engine.domain.panel import Panel
+from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest, Plan
 from engine.features.expression import Expression
 from engine.home import cache_folder
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from research.cell_store import Accounts, CellStore
-from research.cells import Simulator
+from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
+from research.excess import excess_returns, mean_gross
 from research.simulators import TargetRun, VectorbtWorker
 from research.sources import library_versions, sources_hash
 
@@ -123,9 +126,42 @@ class Simulators:
             case Simulator.FRICTIONLESS:
                 free = replace(batch, settings=replace(batch.settings, costs=FRICTIONLESS))
                 played = _whole(self._core(free))
+            case Simulator.STRESSED:
+                played = _whole(self._core(_later(_dearer(batch, 2.0))))
             case Simulator.VECTORBT:
                 played = self._vectorbt(batch)
+            case Simulator.NAUTILUS:
+                played = self._nautilus(batch)
         return played
+
+    def measure(
+        self, batch: Batch, pool: Batch, variant: Variant, impact_coefficient: float
+    ) -> tuple[VariantResult, ...]:
+        """Return what becomes of the accounts of a batch under a variant.
+
+        Parameters
+        ----------
+        pool
+            For each account, in order, the equally weighted pool that it must beat, under its own settings.
+        impact_coefficient
+            Of the variants with more capital: basis points that a fill of a whole bar's volume would cost.
+        """
+        ours, theirs = (_varied(item, variant, impact_coefficient) for item in (batch, pool))
+        key = content_hash(
+            {
+                "kind": "variant/1",
+                "batch": ours.key,
+                "pool": theirs.column_hashes,
+                "code": sources_hash("research/batches.py", "research/excess.py", "engine/core/metrics.py"),
+            }
+        )
+        found = self._store.fetch_results(key)
+        if found is None:
+            found = _compared(
+                ours.run(Detail.CURVES, self._threads), _each(theirs, self._threads), batch.panel
+            )
+            self._store.keep_results(key, found)
+        return found
 
     def without_limits(self, batch: Batch) -> Accounts:
         """Return the accounts of a batch as the core plays them without limits."""
@@ -153,6 +189,76 @@ class Simulators:
         if not any(played.problems):
             self._store.keep(key, played.accounts)
         return played
+
+    def _nautilus(self, batch: Batch) -> Played:
+        nothing = _nothing(batch.run(Detail.CURVES, self._threads))
+        return Played(accounts=nothing, problems=("nautilus is not wired",) * len(batch.plans))
+
+
+def _dearer(batch: Batch, times: float) -> Batch:
+    """Return a batch whose every cost is so many times what it was."""
+    costs = Costs(*(times * cost for cost in batch.settings.costs))
+    return replace(batch, settings=replace(batch.settings, costs=costs))
+
+
+def _later(batch: Batch) -> Batch:
+    """Return a batch whose orders are under way for one bar more."""
+    rules = batch.settings.rules._replace(latency_bars=batch.settings.rules.latency_bars + 1)
+    return replace(batch, settings=replace(batch.settings, rules=rules))
+
+
+def _varied(batch: Batch, variant: Variant, impact_coefficient: float) -> Batch:
+    match variant:
+        case Variant.LATE:
+            return _later(batch)
+        case Variant.COSTS_2X:
+            return _dearer(batch, 2.0)
+        case Variant.COSTS_3X:
+            return _dearer(batch, 3.0)
+        case Variant.ALLOCATION:
+            bare = replace(batch.settings, costs=FRICTIONLESS, limits=UNLIMITED)
+            return replace(batch, root=None, order_roots=(), invest=Invest.SCALED, settings=bare)
+        case _:
+            settings = batch.settings
+            impact = max(settings.costs.impact_coefficient, impact_coefficient)
+            larger = replace(
+                settings,
+                cash=settings.cash * CAPITAL_MULTIPLES[variant],
+                costs=settings.costs._replace(impact_coefficient=impact),
+            )
+            return replace(batch, settings=larger)
+
+
+def _each(pool: Batch, threads: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Return equity and gross of the pool of each account; equal ones are played once."""
+    distinct = dict(zip(pool.column_hashes, pool.plans, strict=True))
+    outcome = replace(pool, plans=tuple(distinct.values())).run(Detail.CURVES, threads)
+    place = {column: index for index, column in enumerate(distinct)}
+    return [(outcome.equity[place[column]], outcome.gross[place[column]]) for column in pool.column_hashes]
+
+
+def _compared(
+    outcome: Outcome, pools: list[tuple[FloatArray, FloatArray]], panel: Panel
+) -> tuple[VariantResult, ...]:
+    ends = day_ends(panel.timestamps[slice(*outcome.rows)])
+    days_per_year = panel.calendar.days_per_year
+    results = []
+    for equity, gross, (pool_equity, _) in zip(outcome.equity, outcome.gross, pools, strict=True):
+        hashed = content_hash({"equity": equity, "gross": gross, "pool": pool_equity})
+        if (equity <= 0).any():
+            # Ruined: no ratio of returns says how bad that is.
+            results.append(VariantResult(-math.inf, -math.inf, hashed))
+            continue
+        returns = metrics.daily_returns(equity, ends)
+        excess = excess_returns(returns, mean_gross(gross), metrics.daily_returns(pool_equity, ends))
+        results.append(
+            VariantResult(
+                metrics.sharpe(excess, days_per_year),
+                metrics.annualized_return(returns, days_per_year),
+                hashed,
+            )
+        )
+    return tuple(results)
 
 
 def _beyond_vectorbt(batch: Batch) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray, IntArray
+from research.cells import VariantResult
 
 _DIGEST = "sha256"
 
@@ -119,6 +120,28 @@ class CellStore:
     def keep(self, key: str, accounts: Accounts) -> None:
         """Write a finished batch."""
         arrays = {field.name: getattr(accounts, field.name) for field in fields(accounts)}
+        write_arrays(self._path(key), key, arrays)
+        self.computed += 1
+
+    def fetch_results(self, key: str) -> tuple[VariantResult, ...] | None:
+        """Return the finished results of a variant, or None when they are still to be had."""
+        arrays = read_arrays(self._path(key), key)
+        if arrays is None or set(arrays) != {field.name for field in fields(VariantResult)}:
+            return None
+        self.reused += 1
+        return tuple(
+            VariantResult(float(excess), float(annual), str(hashed))
+            for excess, annual, hashed in zip(
+                arrays["excess_sharpe"], arrays["annualized_return"], arrays["curves_hash"], strict=True
+            )
+        )
+
+    def keep_results(self, key: str, results: Sequence[VariantResult]) -> None:
+        """Write the results of a variant."""
+        arrays = {
+            field.name: np.array([getattr(result, field.name) for result in results])
+            for field in fields(VariantResult)
+        }
         write_arrays(self._path(key), key, arrays)
         self.computed += 1
 

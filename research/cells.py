@@ -19,11 +19,61 @@ BASELINE_ENGINE = "market"
 
 
 class Simulator(StrEnum):
-    """Who turns targets into an account. Only `CORE` rows can be candidates, the others are evidence."""
+    """Who turns targets into an account. Only `CORE` rows can be candidates, the others are evidence.
+
+    `FRICTIONLESS`: the core without any cost. `STRESSED`: the core at twice the cost, filled one bar later.
+    `VECTORBT`, `NAUTILUS`: other people's engines, which size and fill by themselves.
+    """
 
     CORE = "core"
     FRICTIONLESS = "frictionless"
+    STRESSED = "stressed"
     VECTORBT = "vectorbt"
+    NAUTILUS = "nautilus"
+
+
+class Variant(StrEnum):
+    """One thing changed about a cell, all else being as `CORE` plays it: what does the result hang on?
+
+    `LATE`: filled one bar later. `ALLOCATION`: base weights alone, without signals, limits or costs.
+    `CAPITAL_...`: so many times the cash, with square-root impact of every fill.
+    """
+
+    LATE = "late"
+    COSTS_2X = "costs_2x"
+    COSTS_3X = "costs_3x"
+    ALLOCATION = "allocation"
+    CAPITAL_10X = "capital_10x"
+    CAPITAL_100X = "capital_100x"
+    CAPITAL_1000X = "capital_1000x"
+    CAPITAL_10000X = "capital_10000x"
+
+
+CAPITAL_MULTIPLES: Mapping[Variant, float] = {
+    Variant.CAPITAL_10X: 10.0,
+    Variant.CAPITAL_100X: 100.0,
+    Variant.CAPITAL_1000X: 1_000.0,
+    Variant.CAPITAL_10000X: 10_000.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """What became of a cell under one variant.
+
+    Attributes
+    ----------
+    excess_sharpe
+        Annualised, over the pool under the same variant at the variant's own exposure; NaN without variance.
+    annualized_return
+        Mean daily return times days a year.
+    curves_hash
+        Of the equity curves of cell and pool.
+    """
+
+    excess_sharpe: float
+    annualized_return: float
+    curves_hash: str
 
 
 class CellStatus(StrEnum):
@@ -129,6 +179,8 @@ class CellResult:
         Names of the N instruments.
     parameters
         Of the strategy, by name.
+    variants
+        What became of the cell with one thing changed. Empty for what is not judged.
     unlimited_equity, unlimited_gross
         Shape (R,), of the same cell played without limits. Empty where it was not played so: baselines
         carry no limits, and only `core` rows are asked for it.
@@ -154,6 +206,7 @@ class CellResult:
     weights: FloatArray
     symbols: tuple[str, ...]
     parameters: Mapping[str, int | float] = field(default_factory=dict)
+    variants: Mapping[Variant, VariantResult] = field(default_factory=dict)
     unlimited_equity: FloatArray = field(default_factory=_no_values)
     unlimited_gross: FloatArray = field(default_factory=_no_values)
 

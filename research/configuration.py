@@ -29,6 +29,9 @@ ALL_STRATEGIES = "all"
 STANDARD = "the standard configuration"
 _DATA_OPTION = " --data "
 
+# Nautilus runs in an environment of its own, so it is asked for by name.
+STANDARD_SIMULATORS = (Simulator.CORE, Simulator.FRICTIONLESS, Simulator.STRESSED, Simulator.VECTORBT)
+
 # Below four instruments a cap of a quarter each would leave the account in cash (RULINGS C6).
 INSTRUMENTS_FOR_A_CAP = 4
 
@@ -198,6 +201,9 @@ class CostProfile(Section):
     order_bound_bps, order_bound_intraday_bps
         Half-width of a marketable limit's bound around the close it was decided on, on daily and on
         shorter bars.
+    capacity_impact_bps
+        `impact_coefficient` of the runs with more capital, which ask how much money an idea can carry: about
+        the daily volatility, as the square-root law of impact has it (Almgren et al. 2005).
     borrow_bps_a_year, interest_bps_a_year
         Of the value of what is sold short, and of cash that is borrowed. Only profiles of limits with
         `short` or `leverage` meet them.
@@ -213,6 +219,7 @@ class CostProfile(Section):
     order_bound_intraday_bps: float = Field(default=100.0, gt=0, examples=[100.0])
     borrow_bps_a_year: float = Field(default=0.0, ge=0, examples=[0.0])
     interest_bps_a_year: float = Field(default=0.0, ge=0, examples=[0.0])
+    capacity_impact_bps: float = Field(default=150.0, ge=0, examples=[150.0])
 
     def costs(self, panel: Panel) -> Costs:
         """Return the costs as the core takes them, which counts bars."""
@@ -329,7 +336,7 @@ class TournamentConfiguration(Section):
     selections: Annotated[tuple[Selection, ...], Field(min_length=1)] = tuple(Selection)
     rebalances: Annotated[tuple[Rebalance, ...], Field(min_length=1)] = tuple(Rebalance)
     allocations: Allocations = Allocations()
-    simulators: Annotated[tuple[Simulator, ...], Field(min_length=1)] = tuple(Simulator)
+    simulators: Annotated[tuple[Simulator, ...], Field(min_length=1)] = STANDARD_SIMULATORS
     costs: str = Field(default="us_equity", min_length=1)
     limits: str = Field(default="research_default", min_length=1)
     rules: RuleSettings = RuleSettings()

@@ -212,6 +212,7 @@ def _arena(ground: Ground, choices: Mapping[str, Choice], settings: TournamentSe
             start_row=ground.windows[0].test_start,
             stop_row=ground.windows[-1].test_stop,
         ),
+        impact_coefficient=settings.costs.capacity_impact_bps,
         schedule_hash=content_hash(
             {
                 "windows": configuration.windows.model_dump(),
