@@ -13,6 +13,7 @@ from engine.allocation.solve import Solution, solve_many
 from engine.domain.panel import FloatArray, Panel
 from engine.pipeline.planning import allocation_task, spread
 from engine.schedule.windows import Window
+from research.training import training_rows
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -87,7 +88,7 @@ def _tasks(question: Question) -> dict[int, AllocationTask]:
     engine, profile = Engine(question.allocation.engine), Profile(question.allocation.profile)
     tasks = {}
     for index, (window, mask) in enumerate(zip(question.windows, question.masks, strict=True)):
-        closes = question.panel.close[window.train_start : window.train_stop]
+        closes = training_rows(question.panel.close, window)
         task = allocation_task(closes, mask, engine=engine, profile=profile)
         if task is not None:
             tasks[index] = task

@@ -16,15 +16,17 @@ from engine.schedule.windows import Window
 from engine.selection.universe import Selection
 from research.cell_store import read_arrays, write_arrays
 from research.sources import library_versions, sources_hash
+from research.training import training_rows
 
 BoolArray = npt.NDArray[np.bool_]
 
-# The selection, the measures that it is handed, what hands them over, and this file, which cuts the rows.
+# The selection, the measures that it is handed, what hands them over, and what cuts the rows.
 _SOURCES = (
     "engine/selection",
     "engine/core/metrics.py",
     "engine/pipeline/planning.py",
     "research/selections.py",
+    "research/training.py",
 )
 # Windows that one worker chooses for at a time.
 _CHUNK = 40
@@ -71,12 +73,23 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Chunk:
-    """A part of a request, with all that a worker needs."""
+    """A part of a request, with all that a worker needs.
+
+    Attributes
+    ----------
+    windows
+        Of the panel.
+    first_row
+        Of the panel: the row with which `close` and `volume` begin.
+    close, volume
+        Shape (rows, N), all training rows of the windows. No volume: None.
+    """
 
     key: str
     windows: tuple[Window, ...]
-    closes: tuple[FloatArray, ...]
-    volumes: tuple[FloatArray | None, ...]
+    first_row: int
+    close: FloatArray
+    volume: FloatArray | None
     selection: Selection
     floor: int
     seed: int
@@ -129,17 +142,18 @@ def _chunks(request: Request) -> list[_Chunk]:
     chunks = []
     for first in range(0, len(request.windows), _CHUNK):
         windows = request.windows[first : first + _CHUNK]
-        rows = [slice(window.train_start, window.train_stop) for window in windows]
-        closes = tuple(panel.close[part] for part in rows)
+        start = min(window.train_start for window in windows)
+        rows = slice(start, max(window.train_stop for window in windows))
+        close = panel.close[rows]
         # Where there is no volume at all, liquidity has no data; a hole in it is the selection's to judge.
-        volumes = tuple(panel.volume[part] if panel.has_volume else None for part in rows)
+        volume = panel.volume[rows] if panel.has_volume else None
         key = content_hash(
             {
-                "kind": "selection/2",
+                "kind": "selection/3",
                 "code": code,
                 "windows": windows,
-                "closes": closes,
-                "volumes": volumes,
+                "close": close,
+                "volume": volume,
                 "selection": request.selection,
                 "floor": request.floor,
                 "seed": request.seed,
@@ -150,8 +164,9 @@ def _chunks(request: Request) -> list[_Chunk]:
             _Chunk(
                 key=key,
                 windows=windows,
-                closes=closes,
-                volumes=volumes,
+                first_row=start,
+                close=close,
+                volume=volume,
                 selection=request.selection,
                 floor=request.floor,
                 seed=request.seed,
@@ -165,15 +180,15 @@ def _choose(chunk: _Chunk, facts: Path) -> Choice:
     """Choose and keep; runs in a worker, so that a killed parent loses nothing."""
     found = [
         select_window(
-            closes,
-            volumes,
+            training_rows(chunk.close, window, first_row=chunk.first_row),
+            None if chunk.volume is None else training_rows(chunk.volume, window, first_row=chunk.first_row),
             index=window.index,
             selection=chunk.selection,
             floor=chunk.floor,
             seed=chunk.seed,
             days_per_year=chunk.days_per_year,
         )
-        for window, closes, volumes in zip(chunk.windows, chunk.closes, chunk.volumes, strict=True)
+        for window in chunk.windows
     ]
     choice = Choice(
         selected=np.array([window.mask for window in found]),

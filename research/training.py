@@ -27,7 +27,7 @@ _FRAMEWORK = ("engine", "research", "scoreboards")
 _HAIRCUT_UNKNOWN = Instrument(symbol="unknown").delisting_haircut
 
 
-def training_rows(values: npt.NDArray[Number], window: Window) -> npt.NDArray[Number]:
+def training_rows(values: npt.NDArray[Number], window: Window, *, first_row: int = 0) -> npt.NDArray[Number]:
     """Return the training rows of an array as an array of its own, read-only.
 
     A slice would carry all later rows in its `base`; a copy leads nowhere.
@@ -35,7 +35,7 @@ def training_rows(values: npt.NDArray[Number], window: Window) -> npt.NDArray[Nu
     Parameters
     ----------
     values
-        Shape (T, ...), the whole history.
+        Shape (T, ...), history from `first_row` of the panel on, oldest first.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def training_rows(values: npt.NDArray[Number], window: Window) -> npt.NDArray[Nu
     Raises
     ------
     InvalidValueError
-        If the history ends before the training rows do.
+        If the history does not hold all training rows.
 
     Examples
     --------
@@ -54,12 +54,13 @@ def training_rows(values: npt.NDArray[Number], window: Window) -> npt.NDArray[Nu
     >>> rows, rows.base is None
     (array([1, 2]), True)
     """
-    if len(values) < window.train_stop:
+    start, stop = window.train_start - first_row, window.train_stop - first_row
+    if start < 0 or len(values) < stop:
         raise InvalidValueError(
             f"training: window {window.index} learns from rows [{window.train_start}, {window.train_stop}), "
-            f"there are {len(values)}; make the windows from this panel"
+            f"there are [{first_row}, {first_row + len(values)}); make the windows from this panel"
         )
-    rows = np.array(values[window.train_start : window.train_stop], order="C")
+    rows = np.array(values[start:stop], order="C")
     rows.flags.writeable = False
     return rows
 

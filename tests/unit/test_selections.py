@@ -18,6 +18,7 @@ from tests.builders import random_panel
         "engine/core/metrics.py",
         "engine/pipeline/planning.py",
         "research/selections.py",
+        "research/training.py",
     ],
 )
 def test_a_choice_is_made_anew_when_code_that_it_hangs_on_changes(

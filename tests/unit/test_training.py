@@ -86,6 +86,7 @@ def test_training_rows_own_their_memory() -> None:
     assert rows.shape == (57, 3)
     assert rows.flags.c_contiguous
     assert not rows.flags.writeable
+    np.testing.assert_array_equal(training_rows(panel().close[11:], WINDOWS[2], first_row=11), rows)
 
 
 def test_a_delisting_to_come_is_not_known() -> None:
@@ -103,8 +104,10 @@ def test_a_delisting_to_come_is_not_known() -> None:
 
 
 def test_a_window_of_another_panel_is_refused() -> None:
-    with pytest.raises(InvalidValueError, match=r"learns from rows \[60, 117\), there are 100"):
+    with pytest.raises(InvalidValueError, match=r"learns from rows \[60, 117\), there are \[0, 100\)"):
         training_panel(panel().rows(0, 100), WINDOWS[3])
+    with pytest.raises(InvalidValueError, match=r"learns from rows \[20, 77\), there are \[21, 140\)"):
+        training_rows(panel().close[21:], WINDOWS[1], first_row=21)
 
 
 # ------------------------------------------------------------------------------------- what may be fitted
