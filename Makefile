@@ -8,6 +8,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -20,15 +21,23 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help setup port-test test soak lab bench lock lint clean
+.PHONY: help setup peers port-test test soak lab bench lock lint clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
+# uv does not read pip's settings, so a package index and certificates that pip was told to use are passed on.
+define PIP_SETTINGS
+set -e; told() { $(BIN)/python -m pip config list | sed -n "s/^global\.$$1='\(.*\)'$$/\1/p"; }; \
+	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(told index-url)}}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
+	if [ -n "$$certificates" ]; then export SSL_CERT_FILE="$$certificates"; fi
+endef
+
 setup: $(STAMP)  ## Create .venv and install the pinned versions (the other targets do this by themselves)
 
-# uv comes by pip with the version and the hashes of the lock. It does not read pip's settings, so a package
-# index and certificates that pip was told to use are passed on. Everything is a wheel (--no-build): no compiler is needed.
+# uv comes by pip with the version and the hashes of the lock. Everything is a wheel (--no-build): no compiler is needed.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Gauntlet needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
@@ -36,13 +45,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
-	set -e; told() { $(BIN)/python -m pip config list | sed -n "s/^global\.$$1='\(.*\)'$$/\1/p"; }; \
-	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(told index-url)}}"; \
-	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
-	certificates="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
-	if [ -n "$$certificates" ]; then export SSL_CERT_FILE="$$certificates"; fi; \
+	$(PIP_SETTINGS); \
 	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build --compile-bytecode requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+peers: $(PEERS)/.installed  ## Create .venv-peers: nautilus, backtesting.py and backtrader, for second opinions and benchmarks
+
+$(PEERS)/.installed: requirements-peers.lock $(STAMP)
+	$(PIP_SETTINGS); \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS); \
+	$(BIN)/uv pip sync --python $(PEERS)/bin/python --require-hashes --no-build --compile-bytecode requirements-peers.lock
 	touch $@
 
 port-test: $(STAMP)  ## Play the walk-forward tournament on the packaged data and print the scoreboard
@@ -74,7 +87,9 @@ lint: $(STAMP)  ## Mend style where that can be done by machine, then check styl
 lock: $(STAMP)  ## Pin every dependency of pyproject.toml again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra bench --extra cluster --universal --generate-hashes \
 		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
+	$(BIN)/uv pip compile requirements-peers.in --universal --generate-hashes --no-build \
+		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --quiet -o requirements-peers.lock
 
 clean:  ## Remove the environment and every cache (runs and state are kept)
-	rm -rf $(VENV) cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
