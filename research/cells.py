@@ -257,6 +257,29 @@ class TrialsRecord:
     n_effective: float
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PermutationRecord:
+    """What the whole search finds in shuffled bars (RULINGS D12).
+
+    Attributes
+    ----------
+    null
+        Shape (B,): under each permutation, the largest annualised excess Sharpe ratio of all cells searched.
+    n_searched
+        Cells that were searched under each permutation.
+    seed
+        Permutation b is drawn from (seed, b).
+    """
+
+    null: FloatArray
+    n_searched: int
+    seed: int
+
+    def p_value(self, statistic: float) -> float:
+        """Return (1 + permutations that found at least as much) / (1 + permutations)."""
+        return (1.0 + float((self.null >= statistic).sum())) / (1.0 + self.null.size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UniverseRecord:
     """What the board says of one data set.
@@ -274,6 +297,8 @@ class UniverseRecord:
         What a reader must know, such as "all 20 survived".
     start_cash
         Of every account.
+    permutation
+        What the whole search finds where bars are shuffled; None where that was not asked.
     """
 
     name: str
@@ -295,6 +320,7 @@ class UniverseRecord:
     notes: tuple[str, ...]
     start_cash: float
     trials: TrialsRecord
+    permutation: PermutationRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,18 @@ class GateThresholds(Section):
         For CVaR and maximum drawdown alike.
     beta_share
         Largest beta of a minimum-variance cell, as a share of its mean gross.
+    spa, permutation
+        Largest probability of the result without an edge: family-wise over all cells of the data set, and of
+        the whole search played on permuted bars.
+    track_record
+        Largest share of the observations there are that are needed to prove the excess.
+    timing_rank
+        Largest move in rank among the cells of its strategy, as a share of them, when filled one bar later
+        or at twice the cost.
+    capacity
+        Smallest capital, in quote currency, that must still earn an excess.
+    ambiguous_bars
+        Largest share of fills in bars of which nobody can say what came first in them.
     """
 
     friction_decay: float = Field(default=0.30, examples=[0.30])
@@ -165,6 +177,15 @@ class GateThresholds(Section):
     excess_lower_bound: float = Field(default=0.0, examples=[0.0])
     deflated_sharpe: float = Field(default=0.95, gt=0, lt=1, examples=[0.95])
     trades: int = Field(default=30, ge=1, examples=[30])
+    spa: float = Field(default=0.05, gt=0, lt=1, examples=[0.05])
+    permutation: float = Field(default=0.05, gt=0, lt=1, examples=[0.05])
+    excess_bootstrap: float = Field(default=0.0, examples=[0.0])
+    track_record: float = Field(default=1.0, gt=0, examples=[1.0])
+    timing_excess: float = Field(default=0.0, examples=[0.0])
+    timing_rank: float = Field(default=0.25, ge=0, le=1, examples=[0.25])
+    regimes: float = Field(default=0.0, examples=[0.0])
+    capacity: float = Field(default=1_000_000.0, gt=0, examples=[1_000_000.0])
+    ambiguous_bars: float = Field(default=0.05, ge=0, le=1, examples=[0.05])
 
     def changed(self) -> tuple[str, ...]:
         """Name every threshold that is not the standard's, with both values."""
@@ -189,6 +210,21 @@ class Controls(Section):
     peek: bool = True
     planted: bool = True
     seed: int = Field(default=7, ge=0, examples=[7])
+
+
+class Resampling(Section):
+    """How often chance is asked.
+
+    Attributes
+    ----------
+    permutations
+        Of the bars, the whole search played on each; 0 leaves the gate out.
+    bootstraps
+        Of the days.
+    """
+
+    permutations: int = Field(default=199, ge=0, examples=[199])
+    bootstraps: int = Field(default=1000, ge=100, examples=[1000])
 
 
 class CostProfile(Section):
@@ -342,6 +378,7 @@ class TournamentConfiguration(Section):
     rules: RuleSettings = RuleSettings()
     gates: GateThresholds = GateThresholds()
     controls: Controls = Controls()
+    resampling: Resampling = Resampling()
     cash: float = Field(default=100_000.0, gt=0, examples=[100_000])
     seed: int = Field(default=1, ge=0, examples=[1])
 

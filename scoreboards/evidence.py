@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.core import metrics
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
-from research.cells import BaselineRole, CellResult, CellStatus, Simulator
+from research.cells import BaselineRole, CellKey, CellResult, CellStatus, Simulator
 from research.excess import excess_returns, mean_gross
 from scoreboards.regimes import Regime, decision_regime
 
@@ -72,8 +73,10 @@ class Evidence:
     market
         The market row. A data set that names no market has one all the same, the pool under that role; a row
         that is missing is missing, and nothing takes its place.
-    frictionless, vectorbt
+    frictionless, vectorbt, nautilus
         The same configuration under the other simulators.
+    frictionless_pool, frictionless_benchmark
+        The baselines without costs.
     """
 
     account: Account
@@ -82,6 +85,9 @@ class Evidence:
     benchmark: Account | None
     frictionless: Account | None
     vectorbt: Account | None
+    nautilus: Account | None = None
+    frictionless_pool: Account | None = None
+    frictionless_benchmark: Account | None = None
 
     @property
     def cell(self) -> CellResult:
@@ -103,11 +109,39 @@ class Evidence:
             return None
         return excess_returns(returns, mean_gross(self.cell.unlimited_gross), self.raw_pool.returns)
 
+    def day_regimes(self, training_rows: int) -> npt.NDArray[np.str_]:
+        """Return the regime of each day, shape (D,), as the market told it when its window was decided on."""
+        labels = np.full(len(self.account.returns), str(Regime.UNKNOWN), dtype="<U9")
+        if self.market is None:
+            return labels
+        slices = window_days(self.cell)
+        for (start, stop), regime in zip(slices, self.window_regimes(training_rows), strict=True):
+            labels[start:stop] = str(regime)
+        return labels
+
+    def window_regimes(self, training_rows: int) -> tuple[Regime, ...]:
+        """Return the regime of each window that has days, at its first; UNKNOWN without a market."""
+        slices = window_days(self.cell)
+        if self.market is None:
+            return (Regime.UNKNOWN,) * len(slices)
+        bars_a_day = max(1.0, len(self.cell.timestamps) / len(self.account.returns))
+        training_days = max(1, round(training_rows / bars_a_day))
+        return self.market.decision_regimes(tuple(start for start, _ in slices), training_days)
+
     @property
     def baselines(self) -> tuple[Account, ...]:
         """The baselines beside the cell, each once."""
         found = (self.market, self.raw_pool, self.benchmark)
         return tuple({id(account): account for account in found if account is not None}.values())
+
+
+def window_days(cell: CellResult) -> list[tuple[int, int]]:
+    """Return the days [start, stop) of each window that has any."""
+    ends = cell.day_ends
+    day_of_row = np.cumsum(np.concatenate(([False], ends[:-1]))).astype(np.int64)
+    starts = [int(day_of_row[row]) for row in cell.window_rows]
+    stops = [*starts[1:], int(day_of_row[-1]) + 1]
+    return [(start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start]
 
 
 class Accounts:
@@ -116,6 +150,7 @@ class Accounts:
     def __init__(self, cells: Iterable[CellResult]) -> None:
         self._by_configuration: dict[tuple[tuple[str, ...], Simulator], Account] = {}
         self._baselines: dict[tuple[str, str, Simulator, BaselineRole], list[Account]] = {}
+        self._evidence: dict[CellKey, Evidence] = {}
         for cell in cells:
             if cell.status is CellStatus.MISSING:
                 continue
@@ -137,26 +172,39 @@ class Accounts:
         InvalidValueError
             If an account that it is compared with has other rows.
         """
+        if cell.key in self._evidence:
+            return self._evidence[cell.key]
         account = self._by_configuration[(cell.key.configuration, cell.key.simulator)]
         evidence = Evidence(
             account=account,
-            market=self._baseline(cell, BaselineRole.MARKET),
-            raw_pool=self._baseline(cell, BaselineRole.RAW_POOL),
-            benchmark=self._baseline(cell, BaselineRole.BENCHMARK),
+            market=self._baseline(cell, BaselineRole.MARKET, cell.key.simulator),
+            raw_pool=self._baseline(cell, BaselineRole.RAW_POOL, cell.key.simulator),
+            benchmark=self._baseline(cell, BaselineRole.BENCHMARK, cell.key.simulator),
             frictionless=self._by_configuration.get((cell.key.configuration, Simulator.FRICTIONLESS)),
             vectorbt=self._by_configuration.get((cell.key.configuration, Simulator.VECTORBT)),
+            nautilus=self._by_configuration.get((cell.key.configuration, Simulator.NAUTILUS)),
+            frictionless_pool=self._baseline(cell, BaselineRole.RAW_POOL, Simulator.FRICTIONLESS),
+            frictionless_benchmark=self._baseline(cell, BaselineRole.BENCHMARK, Simulator.FRICTIONLESS),
         )
-        others = (*evidence.baselines, evidence.frictionless, evidence.vectorbt)
+        others = (
+            *evidence.baselines,
+            evidence.frictionless,
+            evidence.vectorbt,
+            evidence.nautilus,
+            evidence.frictionless_pool,
+            evidence.frictionless_benchmark,
+        )
         for other in others:
             if other is not None and not np.array_equal(other.cell.timestamps, cell.timestamps):
                 raise InvalidValueError(
                     f"{cell.strategy_id} is compared with {other.cell.strategy_id}, which has other rows"
                 )
+        self._evidence[cell.key] = evidence
         return evidence
 
-    def _baseline(self, cell: CellResult, role: BaselineRole) -> Account | None:
+    def _baseline(self, cell: CellResult, role: BaselineRole, simulator: Simulator) -> Account | None:
         key = cell.key
-        found = self._baselines.get((key.universe, key.rebalance, key.simulator, role), [])
+        found = self._baselines.get((key.universe, key.rebalance, simulator, role), [])
         # The benchmark follows the selection; market and pool are the same for all.
         same_selection = [account for account in found if account.cell.key.selection == key.selection]
         if role is BaselineRole.BENCHMARK:

@@ -20,7 +20,7 @@ class Words:
     failed, missing
         Why not. `{value}` and `{threshold}` are filled in.
     scale
-        `ratio`, `percent`, `basis points` or `count`: how value and threshold are written.
+        `ratio`, `percent`, `basis points`, `count` or `money`: how value and threshold are written.
     """
 
     short: str
@@ -38,12 +38,12 @@ WORDS: dict[str, Words] = {
         missing="was not played without limits, so nobody can say whether it is a baseline in disguise",
         scale="count",
     ),
-    "excess_lower_bound": Words(
-        short="could be luck",
-        asks="What it earned beyond its exposure has a Sharpe ratio above zero with 95% confidence.",
-        failed="could be luck: the lower bound of its excess Sharpe is {value}, it must be above {threshold}",
-        missing="has no excess over the pool to test: the baseline or the history is missing",
-        scale="ratio",
+    "spa": Words(
+        short="luckiest of many",
+        asks="Earned more beyond its exposure than the luckiest of all cells would without an edge.",
+        failed="the luckiest of all cells does as well without an edge: {value} likely, allowed {threshold}",
+        missing="could not be tested beside the other cells: it has no excess over the pool",
+        scale="percent",
     ),
     "deflated_sharpe": Words(
         short="not beyond many tries",
@@ -51,6 +51,35 @@ WORDS: dict[str, Words] = {
         failed="not enough better than the best of all tries on this data: {value}, needed {threshold}",
         missing="cannot be weighed against the tries made on this data: excess or trials register is missing",
         scale="ratio",
+    ),
+    "permutation": Words(
+        short="found in shuffled bars",
+        asks="Earned more than the same search finds in the same bars, shuffled.",
+        failed="the same search finds as much in {value} of shuffled histories, allowed {threshold}",
+        missing="was not compared with what the search finds in shuffled bars",
+        scale="percent",
+    ),
+    "excess_lower_bound": Words(
+        short="could be luck",
+        asks="What it earned beyond its exposure has a Sharpe ratio above zero with 95% confidence.",
+        failed="could be luck: the lower bound of its excess Sharpe is {value}, it must be above {threshold}",
+        missing="has no excess over the pool to test: the baseline or the history is missing",
+        scale="ratio",
+    ),
+    "excess_bootstrap": Words(
+        short="luck, days redrawn",
+        asks="What it earned beyond its exposure stays above zero when its days are drawn again in blocks.",
+        failed="could be luck: with its days drawn again the lower bound of its excess Sharpe is {value}, it "
+        "must be above {threshold}",
+        missing="has no excess over the pool whose days could be drawn again",
+        scale="ratio",
+    ),
+    "track_record": Words(
+        short="record too short",
+        asks="Has as long a record as what it earned beyond its exposure needs to be proven.",
+        failed="its record is too short: proof needs {value} of its days, there are {threshold}",
+        missing="has no excess over the pool to prove",
+        scale="percent",
     ),
     "trades": Words(
         short="too few trades",
@@ -129,19 +158,43 @@ WORDS: dict[str, Words] = {
         missing="no market row to measure its beta by",
         scale="ratio",
     ),
+    "timing_excess": Words(
+        short="gone a bar later",
+        asks="Still earns an excess when filled one bar later, and at twice the cost.",
+        failed="filled a bar later, or at twice the cost, its excess Sharpe is {value}, it must be above "
+        "{threshold}",
+        missing="was not played one bar later and at twice the cost",
+        scale="ratio",
+    ),
+    "timing_rank": Words(
+        short="rank hangs on timing",
+        asks="Keeps its place among its strategy's cells when filled one bar later or at twice the cost.",
+        failed="a bar later, or at twice the cost, it moves past {value} of its strategy's cells, allowed "
+        "{threshold}",
+        missing="its strategy's cells were not all played one bar later and at twice the cost",
+        scale="percent",
+    ),
+    "regimes": Words(
+        short="one kind of market",
+        asks="Earns its excess in more than one kind of market.",
+        failed="earns in one kind of market: outside of it its excess Sharpe is {value}, needed above "
+        "{threshold}",
+        missing="its history holds fewer than two kinds of market",
+        scale="ratio",
+    ),
     "capacity": Words(
-        short="capacity",
-        asks="How much money it can carry. Not judged: no run at a larger size is configured.",
-        failed="",
-        missing="",
-        scale="count",
+        short="carries little money",
+        asks="Still earns an excess with more money, when every fill moves the price.",
+        failed="carries too little money: its excess is gone beyond {value}, needed {threshold}",
+        missing="was not played with more money",
+        scale="money",
     ),
     "range": Words(
-        short="range",
-        asks="What happens inside a bar. Not judged: stops and limits get the worse order of prices.",
-        failed="",
-        missing="",
-        scale="count",
+        short="unclear bars",
+        asks="What came first inside a bar does not decide its result.",
+        failed="{value} of its fills lie in bars of which nobody knows what came first, allowed {threshold}",
+        missing="how many of its bars are unclear is not known",
+        scale="percent",
     ),
 }
 
@@ -166,6 +219,8 @@ def number(value: float, scale: str) -> str:
             return f"{value * 1e4:+.2f} bps"
         case "count":
             return f"{value:.0f}"
+        case "money":
+            return f"{value:,.0f}"
         case _:
             return f"{value:.2f}"
 

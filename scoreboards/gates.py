@@ -15,17 +15,35 @@ from engine.core import metrics
 from engine.domain.gates import Direction, GateResult, GateStatus, Verdict, judge, not_applicable
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
-from research.cells import BaselineRole, CellResult, Simulator, UniverseRecord
+from engine.domain.reasons import Reason
+from research.cells import (
+    CAPITAL_MULTIPLES,
+    BaselineRole,
+    CellResult,
+    Simulator,
+    UniverseRecord,
+    Variant,
+)
 from research.configuration import GateThresholds, RiskfolioProfile, Selection
-from research.statistics import annualized_lower_bound, deflated_sharpe, describe
+from research.statistics import annualized_lower_bound, deflated_sharpe, describe, minimum_track_record
 from scoreboards.evidence import Account, Evidence
+from scoreboards.family import Family, Member
+from scoreboards.regimes import Regime
 
-EXCESS_LOWER_BOUND = "excess_lower_bound"
+SPA = "spa"
 DEFLATED_SHARPE = "deflated_sharpe"
+PERMUTATION = "permutation"
+EXCESS_LOWER_BOUND = "excess_lower_bound"
+EXCESS_BOOTSTRAP = "excess_bootstrap"
+TRACK_RECORD = "track_record"
 BASELINE_EQUIVALENT = "baseline_equivalent"
 
-# A verdict of HOLD may miss these two and nothing else: more data can still mend them.
-UNDECIDED = frozenset({EXCESS_LOWER_BOUND, DEFLATED_SHARPE})
+# Whether an edge is more than luck. A verdict of HOLD may miss these and nothing else: more data can still
+# mend them (RULINGS D1 names the two that stood when it was written).
+UNDECIDED = frozenset({SPA, DEFLATED_SHARPE, PERMUTATION, EXCESS_LOWER_BOUND, EXCESS_BOOTSTRAP, TRACK_RECORD})
+
+# What a cell must survive (RULINGS D10). Three times the cost is shown, not asked.
+TIMING_VARIANTS = (Variant.LATE, Variant.COSTS_2X)
 
 HELD_WEIGHT = 1e-3
 TURNOVER_ROWS = 20
@@ -42,11 +60,20 @@ class Court:
     ----------
     simulators
         That were configured: evidence of others is not asked for.
+    family
+        What all cells of the data set say together; None before that is known.
+    permutations
+        That were configured; 0: not asked for.
+    training_rows
+        Of a window, by which its regime is told.
     """
 
     thresholds: GateThresholds
     simulators: frozenset[Simulator]
     universe: UniverseRecord
+    family: Family | None = None
+    permutations: int = 0
+    training_rows: int = 180
 
     @property
     def days_per_year(self) -> int:
@@ -167,21 +194,27 @@ def equivalence(evidence: Evidence, days_per_year: int) -> Equivalence | None:
     return Equivalence(role=role, correlation=correlation, tracking_error=error, holds=holds)
 
 
+def is_baseline_equivalent(evidence: Evidence, court: Court) -> bool:
+    """Say whether a cell is known to be a baseline in disguise."""
+    same = equivalence(evidence, court.days_per_year)
+    return same is not None and same.holds
+
+
 def judge_cell(evidence: Evidence, court: Court) -> tuple[GateResult, ...]:
     """Return the answer of every gate for one finished `core` cell."""
     same = equivalence(evidence, court.days_per_year)
     results = [_baseline_equivalent(evidence, same)]
     # Against a baseline in disguise there is no excess to test: what is left is rounding and cash buffer.
     edge_applies = same is None or not same.holds
-    results += [
-        gate(evidence, court, applies=edge_applies) for gate in (_excess_lower_bound, _deflated_sharpe)
-    ]
+    results += [gate(evidence, court) if edge_applies else _no_edge_to_test(gate, court) for gate in _EDGE]
     results += [gate(evidence, court) for gate in _GATES]
-    # By name on every row, so that nobody takes a missing column for a gate that was passed (RULINGS D10):
-    # closes alone say nothing of volume and of what happens inside a bar, and where there is both no run at
-    # a larger size and no resting order is configured.
-    results += [not_applicable(gate, math.nan, Direction.AT_MOST) for gate in ("capacity", "range")]
     return tuple(results)
+
+
+def _no_edge_to_test(gate: Callable[[Evidence, Court], GateResult], court: Court) -> GateResult:
+    name = _EDGE[gate]
+    threshold, direction = standard(court.thresholds)[name]
+    return not_applicable(name, threshold, direction)
 
 
 def judge_missing(problem: str, court: Court) -> tuple[GateResult, ...]:
@@ -197,8 +230,12 @@ def standard(thresholds: GateThresholds) -> Mapping[str, tuple[float, Direction]
     """Return threshold and direction of every gate that can fail, in the order of the report."""
     most, least, above = Direction.AT_MOST, Direction.AT_LEAST, Direction.ABOVE
     return {
-        EXCESS_LOWER_BOUND: (thresholds.excess_lower_bound, above),
+        SPA: (thresholds.spa, most),
         DEFLATED_SHARPE: (thresholds.deflated_sharpe, least),
+        PERMUTATION: (thresholds.permutation, most),
+        EXCESS_LOWER_BOUND: (thresholds.excess_lower_bound, above),
+        EXCESS_BOOTSTRAP: (thresholds.excess_bootstrap, above),
+        TRACK_RECORD: (thresholds.track_record, most),
         "trades": (float(thresholds.trades), least),
         "friction_decay": (thresholds.friction_decay, most),
         "temporal_fragility": (thresholds.temporal_fragility, most),
@@ -210,6 +247,11 @@ def standard(thresholds: GateThresholds) -> Mapping[str, tuple[float, Direction]
         "mdd_mult": (thresholds.tail_multiplier, most),
         "sim_parity": (thresholds.sim_parity, most),
         "beta": (thresholds.beta_share, most),
+        "timing_excess": (thresholds.timing_excess, above),
+        "timing_rank": (thresholds.timing_rank, most),
+        "regimes": (thresholds.regimes, above),
+        "capacity": (thresholds.capacity, least),
+        "range": (thresholds.ambiguous_bars, most),
     }
 
 
@@ -249,21 +291,67 @@ def _baseline_equivalent(evidence: Evidence, same: Equivalence | None) -> GateRe
     return judge(BASELINE_EQUIVALENT, float(same.holds), 0.0, Direction.AT_MOST, hashed)
 
 
-def _excess_lower_bound(evidence: Evidence, court: Court, *, applies: bool) -> GateResult:
+def _spa(evidence: Evidence, court: Court) -> GateResult:
+    member = _member(evidence, court)
+    value, hashed = (member.spa, member.spa_hash) if member is not None else (None, "")
+    return judge(SPA, value, court.thresholds.spa, Direction.AT_MOST, hashed)
+
+
+def _deflated_sharpe(evidence: Evidence, court: Court) -> GateResult:
+    trials = court.universe.trials
+    hashed = content_hash({"excess": _excess_hash(evidence), "trials": trials.head, "n": trials.n_effective})
+    threshold = court.thresholds.deflated_sharpe
+    return judge(DEFLATED_SHARPE, deflated(evidence, court), threshold, Direction.AT_LEAST, hashed)
+
+
+def _permutation(evidence: Evidence, court: Court) -> GateResult:
+    threshold, direction = court.thresholds.permutation, Direction.AT_MOST
+    if court.permutations == 0:
+        return not_applicable(PERMUTATION, threshold, direction)
+    record = court.universe.permutation
+    if record is None or evidence.excess is None:
+        return judge(PERMUTATION, None, threshold, direction, "")
+    hashed = content_hash({"excess": _excess_hash(evidence), "null": record.null})
+    return judge(PERMUTATION, permutation_probability(evidence, court), threshold, direction, hashed)
+
+
+def permutation_probability(evidence: Evidence, court: Court) -> float:
+    """Return the share of permuted markets on which the whole search found at least as much; NaN unknown."""
+    record = court.universe.permutation
+    if record is None or evidence.excess is None:
+        return math.nan
+    statistic = metrics.sharpe(evidence.excess, court.days_per_year)
+    return math.nan if math.isnan(statistic) else record.p_value(statistic)
+
+
+def _excess_lower_bound(evidence: Evidence, court: Court) -> GateResult:
     threshold = court.thresholds.excess_lower_bound
-    if not applies:
-        return not_applicable(EXCESS_LOWER_BOUND, threshold, Direction.ABOVE)
     value = lower_bound(evidence, court)
     return judge(EXCESS_LOWER_BOUND, value, threshold, Direction.ABOVE, _excess_hash(evidence))
 
 
-def _deflated_sharpe(evidence: Evidence, court: Court, *, applies: bool) -> GateResult:
-    threshold = court.thresholds.deflated_sharpe
-    if not applies:
-        return not_applicable(DEFLATED_SHARPE, threshold, Direction.AT_LEAST)
-    trials = court.universe.trials
-    hashed = content_hash({"excess": _excess_hash(evidence), "trials": trials.head, "n": trials.n_effective})
-    return judge(DEFLATED_SHARPE, deflated(evidence, court), threshold, Direction.AT_LEAST, hashed)
+def _excess_bootstrap(evidence: Evidence, court: Court) -> GateResult:
+    member = _member(evidence, court)
+    value = member.bootstrap_bound if member is not None else None
+    threshold = court.thresholds.excess_bootstrap
+    return judge(EXCESS_BOOTSTRAP, value, threshold, Direction.ABOVE, _excess_hash(evidence))
+
+
+def _track_record(evidence: Evidence, court: Court) -> GateResult:
+    threshold = court.thresholds.track_record
+    return judge(TRACK_RECORD, track_record(evidence), threshold, Direction.AT_MOST, _excess_hash(evidence))
+
+
+def track_record(evidence: Evidence) -> float:
+    """Return the observations that the excess needs to be proven, as a share of those that there are."""
+    sample = describe(evidence.excess) if evidence.excess is not None else None
+    if sample is None:
+        return math.nan
+    return minimum_track_record(sample, benchmark=0.0) / sample.n_observations
+
+
+def _member(evidence: Evidence, court: Court) -> Member | None:
+    return None if court.family is None else court.family.members.get(evidence.cell.key)
 
 
 def lower_bound(evidence: Evidence, court: Court) -> float:
@@ -375,6 +463,123 @@ def _beta(evidence: Evidence, court: Court) -> GateResult:
     return judge("beta", value, threshold, Direction.AT_MOST, _hash(evidence, market))
 
 
+def timing_excess(evidence: Evidence) -> float:
+    """Return the smallest excess Sharpe ratio among the variants of timing and cost; NaN without them."""
+    results = [evidence.cell.variants.get(variant) for variant in TIMING_VARIANTS]
+    values = [math.nan if result is None else result.excess_sharpe for result in results]
+    return math.nan if any(map(math.isnan, values)) else min(values)
+
+
+def _timing_excess(evidence: Evidence, court: Court) -> GateResult:
+    threshold = court.thresholds.timing_excess
+    hashed = variants_hash(evidence.cell, TIMING_VARIANTS)
+    return judge("timing_excess", timing_excess(evidence), threshold, Direction.ABOVE, hashed)
+
+
+def _timing_rank(evidence: Evidence, court: Court) -> GateResult:
+    member = _member(evidence, court)
+    value, hashed = (member.rank_move, member.rank_hash) if member is not None else (None, "")
+    return judge("timing_rank", value, court.thresholds.timing_rank, Direction.AT_MOST, hashed)
+
+
+def _regimes(evidence: Evidence, court: Court) -> GateResult:
+    parts = excess_by_regime(evidence, court)
+    hashed = content_hash({str(regime): values for regime, values in parts.items()})
+    value = excess_beyond_best_regime(parts, court.days_per_year)
+    return judge("regimes", value, court.thresholds.regimes, Direction.ABOVE, hashed)
+
+
+def excess_by_regime(evidence: Evidence, court: Court) -> dict[Regime, FloatArray]:
+    """Return the daily excess of each known regime that has any days, in the order of regimes."""
+    if evidence.excess is None or evidence.market is None:
+        return {}
+    labels = evidence.day_regimes(court.training_rows)
+    parts = {regime: evidence.excess[labels == str(regime)] for regime in Regime}
+    return {regime: part for regime, part in parts.items() if part.size and regime is not Regime.UNKNOWN}
+
+
+def excess_beyond_best_regime(parts: Mapping[Regime, FloatArray], days_per_year: int) -> float:
+    """Return the excess Sharpe ratio over all days but those of the regime that earned the most.
+
+    NaN where fewer than two regimes are known.
+    """
+    if len(parts) < 2:
+        return math.nan
+    best = max(parts, key=lambda regime: float(parts[regime].sum()))
+    rest = np.concatenate([part for regime, part in parts.items() if regime is not best])
+    return metrics.sharpe(rest, days_per_year)
+
+
+def capacity(evidence: Evidence, court: Court) -> float:
+    """Return the largest capital played that still earned an excess, in quote currency; 0 where none did.
+
+    Counted from the smallest upwards: an excess beyond a capital that earned none is luck.
+    """
+    if evidence.excess is None:
+        return math.nan
+    carried = 0.0
+    for multiple, value in capacity_curve(evidence, court):
+        if not value > 0:
+            break
+        carried = multiple * court.universe.start_cash
+    return carried
+
+
+def capacity_curve(evidence: Evidence, court: Court) -> list[tuple[float, float]]:
+    """Return multiples of the start cash and the excess Sharpe ratio at each, smallest first."""
+    base = evidence.excess
+    curve = [(1.0, math.nan if base is None else metrics.sharpe(base, court.days_per_year))]
+    for variant, multiple in CAPITAL_MULTIPLES.items():
+        if (result := evidence.cell.variants.get(variant)) is not None:
+            curve.append((multiple, result.excess_sharpe))
+    return curve
+
+
+def _capacity(evidence: Evidence, court: Court) -> GateResult:
+    threshold, direction = court.thresholds.capacity, Direction.AT_LEAST
+    if not court.universe.has_volume:
+        return not_applicable("capacity", threshold, direction)
+    if not any(variant in evidence.cell.variants for variant in CAPITAL_MULTIPLES):
+        return judge("capacity", None, threshold, direction, "")
+    value = capacity(evidence, court)
+    hashed = variants_hash(evidence.cell, tuple(CAPITAL_MULTIPLES))
+    return judge("capacity", value, threshold, direction, hashed)
+
+
+def _range(evidence: Evidence, court: Court) -> GateResult:
+    threshold, direction = court.thresholds.ambiguous_bars, Direction.AT_MOST
+    if not court.universe.has_range:
+        # Closes alone say nothing of what happens inside a bar (RULINGS D10).
+        return not_applicable("range", threshold, direction)
+    ambiguous = evidence.cell.reason_counts.get(Reason.AMBIGUOUS_BAR.name, 0)
+    fills = evidence.cell.fills
+    value = ambiguous / fills if fills > 0 else 0.0
+    hashed = content_hash(
+        {"ambiguous": ambiguous, "fills": float(fills), "returns": evidence.account.returns_hash}
+    )
+    return judge("range", value, threshold, direction, hashed)
+
+
+def variants_hash(cell: CellResult, variants: tuple[Variant, ...]) -> str:
+    """Return the hash of what a gate read of a cell's variants."""
+    return content_hash(
+        {
+            str(variant): [result.excess_sharpe, result.curves_hash]
+            for variant in variants
+            if (result := cell.variants.get(variant)) is not None
+        }
+    )
+
+
+_EDGE: Mapping[Callable[[Evidence, Court], GateResult], str] = {
+    _spa: SPA,
+    _deflated_sharpe: DEFLATED_SHARPE,
+    _permutation: PERMUTATION,
+    _excess_lower_bound: EXCESS_LOWER_BOUND,
+    _excess_bootstrap: EXCESS_BOOTSTRAP,
+    _track_record: TRACK_RECORD,
+}
+
 _GATES: tuple[Callable[[Evidence, Court], GateResult], ...] = (
     _trades,
     _friction_decay,
@@ -387,6 +592,11 @@ _GATES: tuple[Callable[[Evidence, Court], GateResult], ...] = (
     _mdd_mult,
     _sim_parity,
     _beta,
+    _timing_excess,
+    _timing_rank,
+    _regimes,
+    _capacity,
+    _range,
 )
 
 

@@ -1,11 +1,20 @@
 """From a tournament to its board: controls first, then every cell, then the head and the hash."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.domain.gates import Verdict
 from engine.domain.panel import Adjustment
 from engine.domain.time import Timeframe
-from research.cells import CellStatus, Control, ControlExpectation, Simulator, Tournament, UniverseRecord
+from research.cells import (
+    CellResult,
+    CellStatus,
+    Control,
+    ControlExpectation,
+    Simulator,
+    Tournament,
+    UniverseRecord,
+)
 from research.configuration import TournamentSettings
 from scoreboards import gates as gate_rules
 from scoreboards.board import (
@@ -20,6 +29,7 @@ from scoreboards.board import (
 )
 from scoreboards.evidence import Accounts
 from scoreboards.explain import WORDS
+from scoreboards.family import family_of
 from scoreboards.gates import Court
 from scoreboards.rows import cell_row, check_identity, excess_sharpe, refused_row, stamp
 
@@ -33,16 +43,19 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
         If the returns of any row do not compound to the change of its account, or an account did not start
         with the cash that was given: then there is no board.
     """
-    thresholds = settings.configuration.gates
     controls = judge_controls(tournament.controls, settings)
     void = not all(control.behaved for control in controls)
     universes = {universe.name: universe for universe in tournament.universes}
     simulators = frozenset(settings.configuration.simulators)
     accounts = Accounts(tournament.cells)
-    rows = []
-    for cell in tournament.cells:
-        court = Court(thresholds=thresholds, simulators=simulators, universe=universes[cell.key.universe])
-        rows.append(cell_row(cell, accounts, court, tournament, settings, void=void))
+    courts = {
+        name: _court(universe, tournament.cells, accounts, settings, simulators)
+        for name, universe in universes.items()
+    }
+    rows = [
+        cell_row(cell, accounts, courts[cell.key.universe], tournament, settings, void=void)
+        for cell in tournament.cells
+    ]
     rows += [
         refused_row(refusal, universes[refusal.universe], tournament, settings)
         for refusal in tournament.refusals
@@ -62,6 +75,41 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
         settings=told,
         configuration=settings.document,
     )
+
+
+def _court(
+    universe: UniverseRecord,
+    cells: Sequence[CellResult],
+    accounts: Accounts,
+    settings: TournamentSettings,
+    simulators: frozenset[Simulator],
+) -> Court:
+    """Return what the cells of a data set are judged by, their own family included."""
+    configuration = settings.configuration
+    court = Court(
+        thresholds=configuration.gates,
+        simulators=simulators,
+        universe=universe,
+        permutations=configuration.resampling.permutations,
+        training_rows=configuration.windows.train,
+    )
+    judged = [
+        accounts.evidence(cell)
+        for cell in cells
+        if cell.key.universe == universe.name
+        and cell.key.simulator is Simulator.CORE
+        and not cell.is_baseline
+        and cell.status is not CellStatus.MISSING
+    ]
+    own = [item for item in judged if not gate_rules.is_baseline_equivalent(item, court)]
+    family = family_of(
+        own,
+        timing=gate_rules.TIMING_VARIANTS,
+        bootstraps=configuration.resampling.bootstraps,
+        seed=configuration.seed,
+        days_per_year=court.days_per_year,
+    )
+    return replace(court, family=family)
 
 
 def _definitions(settings: TournamentSettings) -> tuple[GateDefinition, ...]:
@@ -130,12 +178,9 @@ def _judge_control_cells(
     if control.universe is None:
         return []
     # A control is judged on what it was played with: a simulator it was not given is no missing evidence.
-    court = Court(
-        thresholds=settings.configuration.gates,
-        simulators=frozenset(cell.key.simulator for cell in control.cells),
-        universe=control.universe,
-    )
+    simulators = frozenset(cell.key.simulator for cell in control.cells)
     accounts = Accounts(control.cells)
+    court = _court(control.universe, control.cells, accounts, settings, simulators)
     results: list[tuple[Verdict, tuple[str, ...]]] = []
     for cell in control.cells:
         if cell.is_baseline or cell.key.simulator is not Simulator.CORE:

@@ -9,7 +9,7 @@ import numpy as np
 from engine.core import metrics
 from engine.domain.errors import IdentityError
 from engine.domain.gates import GateResult, Verdict
-from engine.domain.panel import FloatArray, IntArray
+from engine.domain.panel import FloatArray
 from engine.domain.time import Timeframe
 from research.cells import (
     BaselineRole,
@@ -19,11 +19,12 @@ from research.cells import (
     Simulator,
     Tournament,
     UniverseRecord,
+    Variant,
 )
 from research.configuration import TournamentSettings
 from scoreboards import gates as gate_rules
 from scoreboards.board import COLUMNS, Row, Value, clean
-from scoreboards.evidence import Account, Accounts, Evidence
+from scoreboards.evidence import Account, Accounts, Evidence, window_days
 from scoreboards.explain import REFUSED
 from scoreboards.gates import Court
 from scoreboards.regimes import worst_regime
@@ -58,14 +59,16 @@ def cell_row(
     values |= _performance_values(evidence, court)
     values |= _comparison_values(evidence, court)
     values |= _weight_values(cell)
-    values |= _window_values(evidence, settings, court)
+    values |= _window_values(evidence, court)
     gates = gate_rules.judge_cell(evidence, court) if judged else ()
     if judged:
+        values |= _luck_values(evidence, court) | _sensitivity_values(evidence, court)
+        values |= attribution(evidence, court.days_per_year)
         same = gate_rules.equivalence(evidence, court.days_per_year)
         values |= _equivalence_values(same)
         if same is not None and same.holds:
             # Not applicable by RULINGS D6: a number here would read as an edge.
-            values |= {"excess_lower_bound": None, "deflated_sharpe": None}
+            values |= dict.fromkeys(sorted(gate_rules.UNDECIDED))
     drawn = cell.key.simulator is Simulator.CORE
     curve = _curve(evidence.account) if drawn else ()
     word = gate_rules.verdict(gates, _or_nan(values["excess_sharpe"])) if judged else Verdict.BASELINE
@@ -228,18 +231,15 @@ def _weight_values(cell: CellResult) -> dict[str, Value]:
     }
 
 
-def _window_values(evidence: Evidence, settings: TournamentSettings, court: Court) -> dict[str, Value]:
+def _window_values(evidence: Evidence, court: Court) -> dict[str, Value]:
     """Return what is read window by window, on the rows on which each window's fit is in force."""
-    slices = _window_days(evidence.cell)
+    slices = window_days(evidence.cell)
     if not slices:
         return {}
     returns = [evidence.account.returns[start:stop] for start, stop in slices]
     values: dict[str, Value] = {"avg_window_sharpe": _mean_sharpe(returns, court.days_per_year)}
     if evidence.market is not None:
-        training = settings.configuration.windows.train
-        bars_a_day = max(1.0, len(evidence.cell.timestamps) / len(evidence.account.returns))
-        days = max(1, round(training / bars_a_day))
-        regimes = evidence.market.decision_regimes(tuple(start for start, _ in slices), days)
+        regimes = evidence.window_regimes(court.training_rows)
         worst, mean = worst_regime(regimes, [float(np.prod(1.0 + part)) - 1.0 for part in returns])
         values |= {"worst_regime": str(worst), "worst_regime_mean_return": mean}
     return values
@@ -256,17 +256,75 @@ def _mean_sharpe(parts: list[FloatArray], days_per_year: int) -> float:
     return float(np.concatenate(ratios).mean()) if ratios else math.nan
 
 
-def _window_days(cell: CellResult) -> list[tuple[int, int]]:
-    """Return the days [start, stop) of each window that has any."""
-    day_of_row = _day_of_row(cell)
-    starts = [int(day_of_row[row]) for row in cell.window_rows]
-    stops = [*starts[1:], int(day_of_row[-1]) + 1]
-    return [(start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start]
+def _luck_values(evidence: Evidence, court: Court) -> dict[str, Value]:
+    values: dict[str, Value] = {
+        "permutation": gate_rules.permutation_probability(evidence, court),
+        "track_record": gate_rules.track_record(evidence),
+    }
+    member = court.family.members.get(evidence.cell.key) if court.family is not None else None
+    if member is not None:
+        values |= {
+            "spa": member.spa,
+            "excess_bootstrap": member.bootstrap_bound,
+            "timing_rank": member.rank_move,
+            "q_value": member.q_value,
+            "max_drawdown_bound": member.drawdown_bound,
+            "cvar_95_bound": member.cvar_bound,
+        }
+    return values
 
 
-def _day_of_row(cell: CellResult) -> IntArray:
-    ends = cell.day_ends
-    return np.cumsum(np.concatenate(([False], ends[:-1]))).astype(np.int64)
+def _sensitivity_values(evidence: Evidence, court: Court) -> dict[str, Value]:
+    parts = gate_rules.excess_by_regime(evidence, court)
+    values: dict[str, Value] = {
+        "excess_beyond_best_regime": gate_rules.excess_beyond_best_regime(parts, court.days_per_year),
+        "regime_excess": ";".join(
+            f"{regime}:{metrics.annualized_return(part, court.days_per_year):+.4f}/{part.size}"
+            for regime, part in parts.items()
+        ),
+    }
+    named = {
+        "excess_late": Variant.LATE,
+        "excess_costs_2x": Variant.COSTS_2X,
+        "excess_costs_3x": Variant.COSTS_3X,
+    }
+    for column, variant in named.items():
+        if (result := evidence.cell.variants.get(variant)) is not None:
+            values[column] = result.excess_sharpe
+    curve = gate_rules.capacity_curve(evidence, court)
+    if len(curve) > 1:
+        cash = court.universe.start_cash
+        values |= {
+            "capacity": gate_rules.capacity(evidence, court),
+            "capacity_curve": ";".join(f"{cash * multiple:.0f}:{value:.3f}" for multiple, value in curve),
+        }
+    return values
+
+
+def attribution(evidence: Evidence, days_per_year: int) -> dict[str, Value]:
+    """Return what the yearly excess is made of; the four parts add up to it.
+
+    Each step is a mean daily return times days a year: from the pool to equal weight of what was selected
+    (selection), to the base weights (optimisation), to the account with its signals and limits (timing), all
+    without costs and the first two at the cell's mean exposure g, as the excess counts the pool; then what
+    costs took, less what they took of the pool (SPEC 1.9).
+    """
+    pool, free = evidence.raw_pool, evidence.frictionless
+    free_pool, free_chosen = evidence.frictionless_pool, evidence.frictionless_benchmark
+    bare = evidence.cell.variants.get(Variant.ALLOCATION)
+    if pool is None or free is None or free_pool is None or free_chosen is None or bare is None:
+        return {}
+
+    def yearly(account: Account) -> float:
+        return metrics.annualized_return(account.returns, days_per_year)
+
+    g = evidence.account.gross_mean
+    return {
+        "selection_alpha": g * (yearly(free_chosen) - yearly(free_pool)),
+        "optimisation_alpha": g * (bare.annualized_return - yearly(free_chosen)),
+        "timing_alpha": yearly(free) - g * bare.annualized_return,
+        "cost_alpha": (yearly(evidence.account) - yearly(free)) - g * (yearly(pool) - yearly(free_pool)),
+    }
 
 
 def _equivalence_values(same: gate_rules.Equivalence | None) -> dict[str, Value]:

@@ -3,7 +3,7 @@
 from engine.domain.gates import GateStatus, Verdict
 from scoreboards.board import Board, Row
 from scoreboards.explain import REFUSED, VERDICTS, reasons
-from scoreboards.gates import EXCESS_LOWER_BOUND
+from scoreboards.gates import EXCESS_LOWER_BOUND, UNDECIDED
 
 
 def row_reasons(row: Row) -> list[str]:
@@ -14,7 +14,7 @@ def row_reasons(row: Row) -> list[str]:
         return [f"gave no result: {row.text('problem')}"]
     if row.number("excess_sharpe") <= 0 and _fails_proof(row):
         # "Could be luck" would flatter it.
-        others = [gate for gate in row.gates if gate.gate != EXCESS_LOWER_BOUND]
+        others = [gate for gate in row.gates if gate.gate not in UNDECIDED]
         point = f"{row.number('excess_sharpe'):+.2f}"
         return [f"earned no more than the pool at its own exposure: excess Sharpe {point}", *reasons(others)]
     return reasons(row.gates)

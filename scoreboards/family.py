@@ -1,0 +1,168 @@
+"""What only all cells of one data set can say together: how lucky the best of them is, and how they rank."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.core import metrics
+from engine.domain.identity import content_hash
+from engine.domain.panel import FloatArray
+from research.cells import CellKey, Variant
+from research.resampling import block_length, resampled_counts
+from research.statistics import CONFIDENCE, describe
+from research.superior import step_down
+from scoreboards.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What the family says of one cell.
+
+    Attributes
+    ----------
+    spa
+        Family-wise adjusted probability of its excess without an edge.
+    spa_hash
+        Of the excess of all cells that were tested together, and of how.
+    bootstrap_bound
+        One-sided 95% lower bound of its annualised excess Sharpe ratio, by the stationary bootstrap.
+    rank_move
+        Largest move in rank among the cells of its strategy under a variant of timing, as a share of them.
+    rank_hash
+        Of the ranks' inputs.
+    q_value
+        Smallest false discovery rate at which it would count as a discovery.
+    drawdown_bound, cvar_bound
+        What 95% of resamples stay within; NaN where it was not asked.
+    """
+
+    spa: float
+    spa_hash: str
+    bootstrap_bound: float
+    rank_move: float
+    rank_hash: str
+    q_value: float = np.nan
+    drawdown_bound: float = np.nan
+    cvar_bound: float = np.nan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Family:
+    """All cells of one data set that can have an edge.
+
+    Attributes
+    ----------
+    members
+        By cell. A cell without an excess that varies has no entry, and its gates are missing.
+    keys
+        Of the columns of `excess`, sorted.
+    excess
+        Shape (D, M), daily.
+    """
+
+    members: Mapping[CellKey, Member] = field(default_factory=dict)
+    keys: tuple[CellKey, ...] = ()
+    excess: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+
+def family_of(
+    evidences: Sequence[Evidence],
+    *,
+    timing: Sequence[Variant],
+    bootstraps: int,
+    seed: int,
+    days_per_year: int,
+) -> Family:
+    """Test the cells of a data set together.
+
+    Parameters
+    ----------
+    evidences
+        Of the cells that gates are asked about and that do something of their own.
+    timing
+        Variants under which a cell must keep its rank.
+    """
+    found: dict[CellKey, FloatArray] = {}
+    for evidence in evidences:
+        if evidence.excess is not None and describe(evidence.excess) is not None:
+            found[evidence.cell.key] = evidence.excess
+    if not found:
+        return Family()
+    keys = tuple(sorted(found))
+    excess = np.column_stack([found[key] for key in keys])
+    length = block_length(excess)
+    adjusted = step_down(excess, rng=_generator(seed, 1), n_bootstraps=bootstraps, block_length=length)
+    bounds = _lower_bounds(
+        excess, rng=_generator(seed, 2), n_bootstraps=bootstraps, block_length=length
+    ) * np.sqrt(days_per_year)
+    tested = content_hash({"excess": excess, "bootstraps": bootstraps, "seed": seed, "block": length})
+    moves = _rank_moves(evidences, timing, days_per_year)
+    return Family(
+        members={
+            key: Member(
+                spa=float(adjusted[place]),
+                spa_hash=tested,
+                bootstrap_bound=float(bounds[place]),
+                rank_move=moves[key][0],
+                rank_hash=moves[key][1],
+            )
+            for place, key in enumerate(keys)
+        },
+        keys=keys,
+        excess=excess,
+    )
+
+
+def _lower_bounds(
+    excess: FloatArray, *, rng: np.random.Generator, n_bootstraps: int, block_length: float
+) -> FloatArray:
+    ratios = []
+    squares = excess * excess
+    for counts in resampled_counts(len(excess), n_bootstraps, length=block_length, rng=rng):
+        mean = counts @ excess / len(excess)
+        variance = counts @ squares / len(excess) - mean * mean
+        ratios.append(mean / np.sqrt(variance))
+    return np.quantile(np.concatenate(ratios), 1.0 - CONFIDENCE, axis=0)
+
+
+def _generator(seed: int, purpose: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, purpose]))
+
+
+def _rank_moves(
+    evidences: Sequence[Evidence], timing: Sequence[Variant], days_per_year: int
+) -> dict[CellKey, tuple[float, str]]:
+    """Return for each cell its largest move in rank within its strategy, and the hash of what was ranked.
+
+    Ranked by excess Sharpe ratio; NaN, and so a missing gate, where a variant was not played.
+    """
+    siblings: dict[tuple[str, str], list[Evidence]] = {}
+    for evidence in evidences:
+        siblings.setdefault((evidence.cell.key.strategy, evidence.cell.key.parameters_hash), []).append(
+            evidence
+        )
+    moves: dict[CellKey, tuple[float, str]] = {}
+    for members in siblings.values():
+        table = np.array(
+            [
+                [_excess_sharpe(item, days_per_year)] + [_variant_sharpe(item, variant) for variant in timing]
+                for item in members
+            ]
+        )
+        ranks = np.argsort(np.argsort(-table, axis=0, kind="stable"), axis=0, kind="stable")
+        share = np.abs(ranks[:, 1:] - ranks[:, :1]).max(axis=1) / len(members)
+        known = ~np.isnan(table).any(axis=1)
+        hashed = content_hash({"ranked": table, "timing": [str(variant) for variant in timing]})
+        for item, move, played in zip(members, share, known, strict=True):
+            moves[item.cell.key] = (float(move) if played else np.nan, hashed)
+    return moves
+
+
+def _excess_sharpe(evidence: Evidence, days_per_year: int) -> float:
+    return np.nan if evidence.excess is None else metrics.sharpe(evidence.excess, days_per_year)
+
+
+def _variant_sharpe(evidence: Evidence, variant: Variant) -> float:
+    result = evidence.cell.variants.get(variant)
+    return np.nan if result is None else result.excess_sharpe
