@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,10 @@ def trial(key: str, timestamps: IntArray, excess_returns: FloatArray) -> Trial:
     )
 
 
+def _line(record: dict[str, object]) -> str:
+    return json.dumps(record | {"hash": content_hash(record)}, separators=(",", ":")) + "\n"
+
+
 class TrialsRegister:
     """The trials of one data set and timeframe. Processes may share the file.
 
@@ -123,24 +127,29 @@ class TrialsRegister:
 
         The same inputs are the same trial, so a re-run adds nothing, and what was first written stays.
         """
-        new = trial(key, timestamps, excess_returns)
-        record = new.record
-        line = json.dumps(record | {"hash": content_hash(record)}, separators=(",", ":")) + "\n"
+        return self.add_all([trial(key, timestamps, excess_returns)]) == 1
+
+    def add_all(self, trials: Sequence[Trial]) -> int:
+        """Register many trials at once, after a crash only the first of them; return how many are new.
+
+        One by one a search of thousands would wait for the disk longer than it computes.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked() as descriptor:
             self._read()
-            if key in self._trials:
-                return False
+            new = {entry.key: entry.record for entry in reversed(trials) if entry.key not in self._trials}
+            if not new:
+                return 0
             # A tail without an end is what a crash left behind; the next line must not be glued to it.
             os.ftruncate(descriptor, self._n_bytes_read)
             os.lseek(descriptor, 0, os.SEEK_END)
-            data = line.encode()
+            data = "".join(map(_line, reversed(new.values()))).encode()
             written = 0
             while written < len(data):
                 written += os.write(descriptor, data[written:])
             os.fsync(descriptor)
             self._read()
-        return True
+        return len(new)
 
     @property
     def count(self) -> int:
@@ -192,7 +201,9 @@ class TrialsRegister:
         if not rows:
             return 0.0
         standardised = np.array(rows)
-        return round(effective_rank(standardised @ standardised.T), 6)
+        # Both products have the same eigenvalues above 0; a search has more trials than there are weeks.
+        few = standardised if len(rows) <= standardised.shape[1] else standardised.T
+        return round(effective_rank(few @ few.T), 6)
 
     def _read(self) -> None:
         """Take in what was appended since the last reading."""

@@ -10,6 +10,7 @@ import pytest
 from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY
+from research.statistics import effective_rank
 from research.trials import TrialsRegister, trial
 
 MONDAY = 4  # 1970-01-05
@@ -193,3 +194,26 @@ def test_a_trial_that_never_deviates_counts_nothing(tmp_path: Path) -> None:
 
     assert effective(tmp_path, (stamps, np.zeros(500)), (stamps, noise(1, 500))) == 1.0
     assert effective(tmp_path, (stamps, np.full(500, 0.1))) == 0.0
+
+
+def test_many_at_once_are_the_trials_one_by_one(tmp_path: Path) -> None:
+    entries = [trial(key, days(20), noise(seed, 20)) for key, seed in (("b", 1), ("a", 2), ("b", 3))]
+    whole, single = TrialsRegister(tmp_path / "whole.jsonl"), TrialsRegister(tmp_path / "single.jsonl")
+
+    assert whole.add_all(entries) == 2
+    assert whole.add_all(entries) == 0
+    single.add("b", days(20), noise(1, 20))
+    single.add("a", days(20), noise(2, 20))
+
+    assert (tmp_path / "whole.jsonl").read_bytes() == (tmp_path / "single.jsonl").read_bytes()
+    assert whole.head == single.head
+
+
+def test_more_trials_than_weeks_count_by_their_correlations(tmp_path: Path) -> None:
+    register = TrialsRegister(tmp_path / "trials.jsonl")
+    returns = noise(4, 12 * 15).reshape(12, 15)
+    register.add_all([trial(str(n), days(15), row) for n, row in enumerate(returns)])
+
+    # Three weeks of five days each: Pearson's correlations of their sums, from the definition.
+    weeks = returns.reshape(12, 3, 5).sum(axis=2).astype(np.float32).astype(np.float64)
+    assert register.n_effective() == pytest.approx(effective_rank(np.corrcoef(weeks)), abs=2e-6)
