@@ -277,8 +277,15 @@ _STEPS = {
     "mdd_mult": "smaller positions on wild days, or a way out sooner",
     "sim_parity": "find out where the simulators part: nothing moves up until they agree",
     "beta": "another profile than  min_variance",
-    "capacity": "",
-    "range": "",
+    "spa": "a stronger idea: among so many cells the luckiest earns as much without one",
+    "permutation": "a stronger idea, searched for among fewer: shuffled prices give as much",
+    "excess_bootstrap": "more history or a stronger idea; its days, drawn again, do not prove it",
+    "track_record": "a longer history; the report says how much is needed",
+    "timing_excess": "an idea that lives longer than one bar, or that trades less",
+    "timing_rank": "see in the report what one bar of delay changes; do not pick one cell of many alike",
+    "regimes": "see in the report which kind of market pays for it",
+    "capacity": "instruments with more volume, or a slower signal",
+    "range": "wider stops and targets, or shorter bars",
 }
 
 

@@ -18,11 +18,14 @@ from research.cells import (
     CellStatus,
     Control,
     ControlExpectation,
+    PermutationRecord,
     Refusal,
     Simulator,
     Tournament,
     TrialsRecord,
     UniverseRecord,
+    Variant,
+    VariantResult,
 )
 from research.configuration import TournamentConfiguration, TournamentSettings, read
 
@@ -63,6 +66,7 @@ def universe(name: str = "us20", **changes: object) -> UniverseRecord:
         notes=("all 20 survived, the index has no dividends",),
         start_cash=CASH,
         trials=TrialsRecord(count=48, head=content_hash("head"), n_effective=6.2),
+        permutation=PermutationRecord(null=np.linspace(-0.5, 0.8, 199), n_searched=84, seed=1),
     )
     return replace(record, **changes)  # type: ignore[arg-type]
 
@@ -94,6 +98,7 @@ def cell(
     rows = len(equity)
     window_rows = np.arange(0, rows, step, dtype=np.int64)
     identity = content_hash([strategy, data, selection, rebalance, engine, profile])
+    is_judged = role is BaselineRole.NONE and simulator is Simulator.CORE
     result = CellResult(
         key=CellKey(
             strategy=strategy,
@@ -119,12 +124,17 @@ def cell(
         window_rows=window_rows,
         weights=np.full((len(window_rows), 4), 0.25) if weights is None else weights,
         symbols=("A", "B", "C", "D"),
-        unlimited_equity=equity if role is BaselineRole.NONE and simulator is Simulator.CORE else np.empty(0),
-        unlimited_gross=(
-            np.full(rows, gross) if role is BaselineRole.NONE and simulator is Simulator.CORE else np.empty(0)
-        ),
+        variants=variants_of(equity) if is_judged else {},
+        unlimited_equity=equity if is_judged else np.empty(0),
+        unlimited_gross=np.full(rows, gross) if is_judged else np.empty(0),
     )
     return replace(result, **changes)  # type: ignore[arg-type]
+
+
+def variants_of(equity: FloatArray) -> dict[Variant, VariantResult]:
+    """Return variants under which a cell keeps its place: the better its account, the better they."""
+    result = VariantResult(1.0 + float(np.log(equity[-1] / equity[0])) / 100.0, 0.1, content_hash(equity))
+    return dict.fromkeys(Variant, result)
 
 
 def missing(strategy: str = "trend", problem: str = "the solver gave no weights", **key: str) -> CellResult:
@@ -138,6 +148,7 @@ def missing(strategy: str = "trend", problem: str = "the solver gave no weights"
         equity=empty,
         gross=empty,
         turnover=empty,
+        variants={},
         unlimited_equity=empty,
         unlimited_gross=empty,
     )

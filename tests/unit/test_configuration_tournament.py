@@ -129,7 +129,7 @@ def test_another_floor_of_gates_is_named(folder: Path) -> None:
     [
         ("  step: 20", "  step: 50", "windows: step must be at most test, else rows between windows"),
         ("  purge: 1", "  purge: 180", "windows: purge must be below train; was purge 180, train 180"),
-        ("[core, frictionless, vectorbt]", "[vectorbt]", "simulators must hold core: only its rows"),
+        ("[core, frictionless, stressed, vectorbt]", "[vectorbt]", "simulators must hold core: only its rows"),
         ("[window, daily, daily_5pct]", "[daily, daily]", "rebalances names daily twice"),
         ("  - name: us5", "  - name: us20", "universes names us20 twice"),
         ("strategies: [all]", "strategies: [all", "is not YAML"),

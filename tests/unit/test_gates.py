@@ -15,6 +15,7 @@ from research.configuration import GateThresholds
 from research.statistics import annualized_lower_bound
 from scoreboards import gates
 from scoreboards.evidence import Accounts, Evidence
+from scoreboards.family import family_of
 from scoreboards.gates import Court
 from tests.boards import baseline, cell, market_returns, skilled, three_simulators, universe, with_baselines
 
@@ -26,6 +27,7 @@ def court(**changes: object) -> Court:
         "thresholds": GateThresholds(),
         "simulators": ALL_SIMULATORS,
         "universe": universe(),
+        "permutations": 199,
     }
     return Court(**(values | changes))  # type: ignore[arg-type]
 
@@ -35,7 +37,12 @@ def evidence_of(judged: CellResult, *others: CellResult) -> Evidence:
 
 
 def judged(judged_cell: CellResult, *others: CellResult, by: Court | None = None) -> dict[str, GateResult]:
-    results = gates.judge_cell(evidence_of(judged_cell, *others), by or court())
+    evidence = evidence_of(judged_cell, *others)
+    asked = by or court()
+    family = family_of(
+        [evidence], timing=gates.TIMING_VARIANTS, bootstraps=200, seed=1, days_per_year=asked.days_per_year
+    )
+    results = gates.judge_cell(evidence, replace(asked, family=family))
     return {result.gate: result for result in results}
 
 
@@ -178,8 +185,8 @@ def test_nothing_takes_the_place_of_a_baseline_that_is_missing(role: BaselineRol
 
     missing = {name for name, result in results.items() if result.status is GateStatus.MISSING}
     by_role = {
-        BaselineRole.MARKET: {"baseline_equivalent", "stress_alpha", "cvar_mult", "mdd_mult"},
-        BaselineRole.RAW_POOL: {"baseline_equivalent", "excess_lower_bound", "deflated_sharpe"},
+        BaselineRole.MARKET: {"baseline_equivalent", "stress_alpha", "cvar_mult", "mdd_mult", "regimes"},
+        BaselineRole.RAW_POOL: {"baseline_equivalent", "timing_rank", "regimes", *gates.UNDECIDED},
         BaselineRole.BENCHMARK: {"baseline_equivalent"},
     }
     assert missing == by_role[role]
