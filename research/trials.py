@@ -96,7 +96,8 @@ def trial(key: str, timestamps: IntArray, excess_returns: FloatArray) -> Trial:
     )
 
 
-def _line(record: dict[str, object]) -> str:
+def _line(entry: Trial) -> str:
+    record = entry.record
     return json.dumps(record | {"hash": content_hash(record)}, separators=(",", ":")) + "\n"
 
 
@@ -137,13 +138,16 @@ class TrialsRegister:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked() as descriptor:
             self._read()
-            new = {entry.key: entry.record for entry in reversed(trials) if entry.key not in self._trials}
+            new: dict[str, Trial] = {}
+            for entry in trials:
+                if entry.key not in self._trials:
+                    new.setdefault(entry.key, entry)
             if not new:
                 return 0
             # A tail without an end is what a crash left behind; the next line must not be glued to it.
             os.ftruncate(descriptor, self._n_bytes_read)
             os.lseek(descriptor, 0, os.SEEK_END)
-            data = "".join(map(_line, reversed(new.values()))).encode()
+            data = "".join(map(_line, new.values())).encode()
             written = 0
             while written < len(data):
                 written += os.write(descriptor, data[written:])
