@@ -41,7 +41,8 @@ def cells_of(returns: FloatArray, **key: object) -> Cells:
         "weights": weights,
         "gross": 1.0,
     }
-    return with_baselines(three_simulators(returns, **(asked | key)), market_returns())
+    played = three_simulators(returns, **(asked | key))  # type: ignore[arg-type]
+    return with_baselines(played, market_returns())
 
 
 def good() -> Cells:
@@ -64,7 +65,7 @@ def judged(cells: Cells, by: Court, **member: float) -> dict[str, GateResult]:
     family = family_of(
         [evidence], timing=gates.TIMING_VARIANTS, bootstraps=200, seed=1, days_per_year=by.days_per_year
     )
-    told = {key: replace(value, **member) for key, value in family.members.items()}
+    told = {key: replace(value, **member) for key, value in family.members.items()}  # type: ignore[arg-type]
     results = gates.judge_cell(evidence, replace(by, family=replace(family, members=told)))
     return {result.gate: result for result in results}
 
@@ -105,7 +106,7 @@ def sliding() -> FloatArray:
 
 
 def hurt_in_bad_markets() -> FloatArray:
-    """Return a cell that loses more than its exposure explains on bad days, and earns it back on good ones."""
+    """Return a cell that loses beyond its exposure on bad days, and earns it back on good ones."""
     market = market_returns()
     worst, best = market <= np.quantile(market, 0.10), market >= np.quantile(market, 0.90)
     calm = 0.2 * market + np.random.default_rng(6).normal(0.0016, 0.003, len(market))
