@@ -6,6 +6,7 @@ Plain loops and scalar logarithms: the same bits on every machine.
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.domain.panel import FloatArray
 
@@ -73,6 +74,13 @@ def hurst_clean(returns: FloatArray) -> float:
     return 1.0 - 2.0 * abs(hurst_exponent(returns) - 0.5)
 
 
+def block_starts(
+    n_days: int, *, n_paths: int, block: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return the first days of the blocks of bootstrapped paths, shape (n_paths, blocks)."""
+    return generator.integers(0, n_days, size=(n_paths, -(-n_days // block)))
+
+
 def survival(
     returns: FloatArray, *, drawdown: float, n_paths: int, block: int, generator: np.random.Generator
 ) -> FloatArray:
@@ -87,8 +95,7 @@ def survival(
         Shape (T, n).
     """
     n_days = returns.shape[0]
-    n_blocks = -(-n_days // block)
-    starts = generator.integers(0, n_days, size=(n_paths, n_blocks))
+    starts = block_starts(n_days, n_paths=n_paths, block=block, generator=generator)
     days = (starts[:, :, None] + np.arange(block)).reshape(n_paths, -1)[:, :n_days] % n_days
     survived = np.zeros(returns.shape[1])
     for path in days:

@@ -33,7 +33,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 # Already probabilities or shares: used as they are. The others count by their rank.
 _SHARES = ("survival", "liquidity", "efficiency")
-_CLUSTERS_MAX = 25
+CLUSTERS_MAX = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,18 +228,28 @@ def _correlation(returns: FloatArray) -> FloatArray:
 
 
 def _clusters(returns: FloatArray, settings: LogMps) -> IntegerArray:
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
     n_days = returns.shape[0]
     lookbacks = [min(days, n_days) for days in (*settings.lookbacks, n_days)]
     mean = np.zeros((returns.shape[1], returns.shape[1]))
     for days in lookbacks:
         mean += np.sqrt(0.5 * (1.0 - _correlation(returns[n_days - days :]))) / len(lookbacks)
-    tree = linkage(squareform(mean, checks=False), method="ward")
+    return cut_tree(ward_tree(mean[np.triu_indices(len(mean), 1)]), settings)
+
+
+def ward_tree(distances: FloatArray) -> FloatArray:
+    """Return Ward's tree as scipy writes it; distances of pairs above the diagonal, row by row."""
+    from scipy.cluster.hierarchy import linkage
+
+    return np.asarray(linkage(distances, method="ward"))
+
+
+def cut_tree(tree: FloatArray, settings: LogMps) -> IntegerArray:
+    """Return the cluster of each instrument, numbered from 1."""
+    from scipy.cluster.hierarchy import fcluster
+
     labels = fcluster(tree, settings.cluster_distance, criterion="distance")
-    if labels.max() > _CLUSTERS_MAX:
-        labels = fcluster(tree, _CLUSTERS_MAX, criterion="maxclust")
+    if labels.max() > CLUSTERS_MAX:
+        labels = fcluster(tree, CLUSTERS_MAX, criterion="maxclust")
     return np.asarray(labels, dtype=np.int64)
 
 
