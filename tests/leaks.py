@@ -120,7 +120,8 @@ def selected(panel: Panel, window: Window, *, selection: Selection) -> FloatArra
     with tempfile.TemporaryDirectory() as facts:
         request = Request(panel=panel, windows=(window,), selection=selection, floor=2, seed=1)
         [choice] = choose([request], facts=Path(facts), workers=0)
-    return choice.selected[0].astype(np.float64)
+    taken: FloatArray = choice.selected[0].astype(np.float64)
+    return taken
 
 
 def selected_with_later_rows(panel: Panel, window: Window, *, selection: Selection) -> FloatArray:
