@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from engine.domain.errors import InvalidValueError, SimulatorError
-from engine.domain.panel import FloatArray
+from engine.domain.panel import FloatArray, IntArray
 from engine.processes import worker_processes
 
 _BUY = 0
@@ -86,8 +86,32 @@ class QuantityRun:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class FillTable:
+    """Every fill of an account, in the order of its rows. All arrays have shape (F,).
+
+    Attributes
+    ----------
+    rows, instruments
+        Places in the arrays that the simulator was given.
+    units
+        Signed: positive bought.
+    prices, fees
+        In quote currency: a unit after slippage, and in all.
+    """
+
+    rows: IntArray
+    instruments: IntArray
+    units: FloatArray
+    prices: FloatArray
+    fees: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Resimulated:
-    """What vectorbt made of an account.
+    """What another simulator made of an account.
 
     Attributes
     ----------
@@ -95,15 +119,22 @@ class Resimulated:
         Shape (R,): cash and positions at the close; positions as a share of equity; one-way turnover of
         the row's fills as a share of equity, cash an asset.
     engine
-        `rust` or `numba`, whichever of its engines ran.
+        What ran: vectorbt's `rust` or `numba`, or nautilus and its version.
+    fill_table
+        Every fill as the simulator recorded it.
     """
 
     equity: FloatArray
     gross: FloatArray
     turnover: FloatArray
-    fills: int
     fees: float
     engine: str
+    fill_table: FillTable
+
+    @property
+    def fills(self) -> int:
+        """How many fills there were."""
+        return len(self.fill_table)
 
 
 class VectorbtWorker:
@@ -178,6 +209,20 @@ def _load(cache: str) -> None:
     import vectorbt  # noqa: F401  # loaded ahead of the first account
 
 
+def resimulate(run: TargetRun | QuantityRun) -> Resimulated:
+    """Play one account in this process, which loads vectorbt: for workers, never for a program that people use.
+
+    Raises
+    ------
+    SimulatorError
+        If vectorbt could not play it.
+    """
+    answer = _simulate(run)
+    if isinstance(answer, str):
+        raise SimulatorError(f"vectorbt: {answer}")
+    return answer
+
+
 def _simulate(run: TargetRun | QuantityRun) -> Resimulated | str:
     """Play one account in the worker; a problem comes back as its text."""
     try:
@@ -194,7 +239,7 @@ def _play(run: TargetRun | QuantityRun) -> Resimulated:
     import vectorbt as vbt
     from vectorbt._engine import is_rust_available
 
-    marks = _carried_forward(run.closes)
+    marks = carried_forward(run.closes)
     match run:
         case TargetRun():
             # What is decided on a row is sized with that row's close and filled on the next row.
@@ -224,33 +269,51 @@ def _play(run: TargetRun | QuantityRun) -> Resimulated:
         engine="auto",
     )
     engine = "rust" if is_rust_available() else "numba"
-    return _books(portfolio.orders.values, marks, run.cash, engine)
+    return books_of(_fills_of(portfolio.orders.values), marks, run.cash, engine)
 
 
-def _books(orders: Any, marks: FloatArray, cash: float, engine: str) -> Resimulated:
-    """Add up vectorbt's own records of its fills."""
-    signed = np.where(orders["side"] == _BUY, orders["size"], -orders["size"])
-    notional = signed * orders["price"]
+def _fills_of(orders: Any) -> FillTable:
+    """Return vectorbt's own records of its fills, sells of a row before its buys as they were made."""
+    return FillTable(
+        rows=orders["idx"].astype(np.int64),
+        instruments=orders["col"].astype(np.int64),
+        units=np.where(orders["side"] == _BUY, orders["size"], -orders["size"]),
+        prices=np.ascontiguousarray(orders["price"]),
+        fees=np.ascontiguousarray(orders["fees"]),
+    )
+
+
+def books_of(fills: FillTable, marks: FloatArray, cash: float, engine: str) -> Resimulated:
+    """Add up a simulator's own records of its fills.
+
+    Parameters
+    ----------
+    marks
+        Shape (R, N), last closes so far; NaN before the first.
+    cash
+        At the start.
+    """
+    notional = fills.units * fills.prices
     n_rows = len(marks)
     units = np.zeros(marks.shape)
-    np.add.at(units, (orders["idx"], orders["col"]), signed)
+    np.add.at(units, (fills.rows, fills.instruments), fills.units)
     held = np.cumsum(units, axis=0) * np.where(np.isnan(marks), 0.0, marks)
-    paid = np.bincount(orders["idx"], weights=notional + orders["fees"], minlength=n_rows)
+    paid = np.bincount(fills.rows, weights=notional + fills.fees, minlength=n_rows)
     positions = held.sum(axis=1)
     equity = cash - np.cumsum(paid) + positions
-    traded = np.bincount(orders["idx"], weights=np.abs(notional), minlength=n_rows)
-    net = np.bincount(orders["idx"], weights=notional, minlength=n_rows)
+    traded = np.bincount(fills.rows, weights=np.abs(notional), minlength=n_rows)
+    net = np.bincount(fills.rows, weights=notional, minlength=n_rows)
     return Resimulated(
         equity=equity,
         gross=positions / equity,
         turnover=(traded + np.abs(net)) / 2.0 / equity,
-        fills=len(orders),
-        fees=float(orders["fees"].sum()),
+        fees=float(fills.fees.sum()),
         engine=engine,
+        fill_table=fills,
     )
 
 
-def _carried_forward(closes: FloatArray) -> FloatArray:
+def carried_forward(closes: FloatArray) -> FloatArray:
     """Return the last close so far, NaN before the first one."""
     rows = np.where(np.isnan(closes), 0, np.arange(len(closes))[:, None])
     last: FloatArray = np.take_along_axis(closes, np.maximum.accumulate(rows, axis=0), axis=0)
