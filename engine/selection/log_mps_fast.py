@@ -1,8 +1,8 @@
 """`log_mps` for many windows at once: the choices of `log_mps.select_log_mps`, bit for bit, in far less time.
 
 A permutation test chooses anew for some hundred windows of some hundred worlds, and window by window that
-would take most of an hour. Here the windows that have equally many eligible instruments are stacked, and numpy
-walks whole stacks. Whatever is added up is added in the order of the plain version: along contiguous
+would take most of an hour. Here the windows that have equally many eligible instruments are stacked, and
+numpy walks whole stacks. Whatever is added up is added in the order of the plain version: along contiguous
 training rows; scalar logarithms and exactly rounded sums stay what they are.
 """
 
@@ -24,9 +24,8 @@ _PATTERNS = 6
 _SMALLEST_HURST_CHUNK = 8
 _MINIMUM_TAIL_OBSERVATIONS = 100
 _MINIMUM_OBSERVATIONS = 5
-# Levels made of whole blocks differ from those made day by day by rounding, some 1e-14. What is nearer than
-# this to the drawdown that ends a path is walked day by day.
-_UNDECIDED = 1e-9
+# Lines that are worked on at a time: their chunks stay in the processor's cache.
+_LINES = 512
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +64,8 @@ def eligible_fast(closes: FloatArray, rules: Eligibility) -> BoolArray:
     calm = (returns.std(axis=2, ddof=1) <= rules.volatility_max) & (
         np.abs(returns).max(axis=2) <= rules.absolute_return_max
     )
-    return known & calm
+    both: BoolArray = known & calm
+    return both
 
 
 def select_log_mps_fast(
@@ -125,7 +125,9 @@ def _choose(
     returns = _returns(closes)
     deviation = returns.std(axis=2, ddof=1)
     raw = _components(returns, deviation, traded_value, settings, days_per_year, starts)
-    used = {name: np.isfinite(values).all(axis=1) for name, values in raw.items()}
+    used: dict[str, BoolArray] = {
+        name: np.asarray(np.isfinite(values).all(axis=1)) for name, values in raw.items()
+    }
     scores = _scores(raw, used, _fragility_penalty(returns, deviation), settings)
     days = closes.shape[2]
     first = max(0, days - 1 - settings.momentum_days)
@@ -187,14 +189,15 @@ def _components(
     }
 
 
-# --- components: each of shape (M,) for returns of shape (M, T) ----------------------------------------------
+# --- components: each of shape (M,) for returns of shape (M, T) ----------------------------------------
 
 
 def efficiency_ratio_fast(returns: FloatArray) -> FloatArray:
     """Return `components.efficiency_ratio` of every line."""
     recent = np.ascontiguousarray(returns[:, -RECENT_DAYS:])
     way = np.abs(recent).sum(axis=1)
-    return np.divide(np.abs(recent.sum(axis=1)), way, out=np.full(way.shape, np.nan), where=way > 0)
+    nothing = np.full(way.shape, np.nan)
+    return np.asarray(np.divide(np.abs(recent.sum(axis=1)), way, out=nothing, where=way > 0))
 
 
 def order_fast(returns: FloatArray) -> FloatArray:
@@ -223,47 +226,87 @@ def hurst_exponent_fast(returns: FloatArray) -> FloatArray:
     while size <= returns.shape[1] // 2:
         sizes.append(size)
         size *= 2
-    means = [_rescaled_range(returns, size).tolist() for size in sizes]
-    logs = [math.log(size) for size in sizes]
+    if len(sizes) < 3:
+        return np.full(len(returns), np.nan)
+    means = np.stack([_rescaled_range(returns, size) for size in sizes], axis=1)
     exponents = np.empty(len(returns))
-    for line, ranges in enumerate(zip(*means, strict=True) if sizes else [()] * len(returns)):
-        exponents[line] = _slope(logs, ranges)
+    whole = (means > 0.0).all(axis=1)
+    for line in np.flatnonzero(~whole).tolist():
+        known = means[line] > 0.0
+        exponents[line] = np.nan
+        if known.sum() >= 3:
+            exponents[line] = _slopes(np.array(sizes)[known].tolist(), means[line, known][None])[0]
+    exponents[whole] = _slopes(sizes, means[whole])
     return exponents
 
 
-def _slope(logs: list[float], ranges: tuple[float, ...]) -> float:
-    points = [(x, math.log(mean)) for x, mean in zip(logs, ranges, strict=True) if mean > 0]
-    if len(points) < 3:
-        return math.nan
-    mean_x = math.fsum([x for x, _ in points]) / len(points)
-    mean_y = math.fsum([y for _, y in points]) / len(points)
-    return math.fsum([(x - mean_x) * (y - mean_y) for x, y in points]) / math.fsum(
-        [(x - mean_x) ** 2 for x, _ in points]
-    )
+def _slopes(sizes: list[int], means: FloatArray) -> list[float]:
+    """Return the slope of log mean on log size of every line; means are positive, shape (M, sizes)."""
+    logs = [math.log(size) for size in sizes]
+    mean_x = math.fsum(logs) / len(logs)
+    deviations = [x - mean_x for x in logs]
+    square = math.fsum([x**2 for x in deviations])
+    slopes = []
+    for line in means.tolist():
+        heights = [math.log(mean) for mean in line]
+        mean_y = math.fsum(heights) / len(heights)
+        slopes.append(
+            math.fsum([x * (y - mean_y) for x, y in zip(deviations, heights, strict=True)]) / square
+        )
+    return slopes
 
 
 def _rescaled_range(returns: FloatArray, size: int) -> FloatArray:
     """Return the mean rescaled range of the chunks of one size, shape (M,); 0 where none moved."""
     n_chunks = returns.shape[1] // size
-    chunks = np.ascontiguousarray(returns[:, : n_chunks * size]).reshape(len(returns), n_chunks, size)
-    centred = chunks - chunks.mean(axis=2, keepdims=True)
-    deviation = chunks.std(axis=2)
-    path = np.cumsum(centred, axis=2)
-    span = np.maximum(path.max(axis=2), 0.0) - np.minimum(path.min(axis=2), 0.0)
-    moved = deviation > 0
-    rescaled = np.divide(span, deviation, out=np.zeros_like(span), where=moved)
-    # A chunk that did not move adds 0 exactly.
-    sums = np.array([math.fsum(line) for line in rescaled.tolist()])
-    return sums / np.maximum(moved.sum(axis=1), 1)
+    sums: list[float] = []
+    moving: list[IntegerArray] = []
+    for first in range(0, len(returns), _LINES):
+        lines = returns[first : first + _LINES, : n_chunks * size]
+        # Shape (day in the chunk, chunk, line): numpy is quick along the last axis only if that is long.
+        days = np.ascontiguousarray(lines.reshape(len(lines), n_chunks, size).transpose(2, 1, 0))
+        centred = days - sum_of_rows(days) / size
+        deviation = np.sqrt(sum_of_rows(centred * centred) / size)
+        path = np.zeros(deviation.shape)
+        highest, lowest = np.zeros(deviation.shape), np.zeros(deviation.shape)
+        for day in centred:
+            path += day
+            np.maximum(highest, path, out=highest)
+            np.minimum(lowest, path, out=lowest)
+        moved = deviation > 0
+        rescaled = np.divide(highest - lowest, deviation, out=np.zeros(deviation.shape), where=moved)
+        # A chunk that did not move adds 0 exactly.
+        sums += [math.fsum(line) for line in rescaled.T.tolist()]
+        moving.append(moved.sum(axis=0))
+    return np.array(sums) / np.maximum(np.concatenate(moving), 1)
 
 
-def survival_fast(
-    returns: FloatArray, *, drawdown: float, block: int, starts: IntegerArray
-) -> FloatArray:
+def sum_of_rows(values: FloatArray) -> FloatArray:
+    """Return the sum over the first axis as numpy adds up a contiguous line of that length, bit for bit.
+
+    Parameters
+    ----------
+    values
+        Shape (n, ...), n a power of 2 from 8 on. Up to 128 numbers numpy keeps eight sums and joins them in
+        pairs; more are halved first.
+    """
+    if len(values) > 128:
+        half = len(values) // 2
+        return sum_of_rows(values[:half]) + sum_of_rows(values[half:])
+    eight = values[:8].copy()
+    for first in range(8, len(values), 8):
+        eight += values[first : first + 8]
+    four = eight[0::2] + eight[1::2]
+    total: FloatArray = (four[0] + four[1]) + (four[2] + four[3])
+    return total
+
+
+def survival_fast(returns: FloatArray, *, drawdown: float, block: int, starts: IntegerArray) -> FloatArray:
     """Return `components.survival` of instruments, shape (n,).
 
     A path is a row of whole blocks, so what a block does to level, peak and drawdown is worked out once for
-    each day that it can begin on.
+    each day that it can begin on, in single precision. Paths that come near the drawdown that ends them are
+    walked day by day.
 
     Parameters
     ----------
@@ -274,14 +317,15 @@ def survival_fast(
     """
     n_days = returns.shape[1]
     n_paths, n_blocks = starts.shape
-    whole, last = _block_summaries(1.0 + returns.T, block, n_days - (n_blocks - 1) * block)
+    growth = (1.0 + returns.T).astype(np.float32)
+    whole = _block_summary(growth, block)
+    last = _block_summary(growth, n_days - (n_blocks - 1) * block)
     shape = (n_paths, len(returns))
-    level, peak, deepest = np.ones(shape), np.ones(shape), np.ones(shape)
-    fall = np.empty(shape)
+    level, peak, deepest = (np.ones(shape, dtype=np.float32) for _ in range(3))
+    fall = np.empty(shape, dtype=np.float32)
     for place in range(n_blocks):
-        over, highest, lowest, inside = (whole if place < n_blocks - 1 else last)[starts[:, place]].transpose(
-            1, 0, 2
-        )
+        drawn = (whole if place < n_blocks - 1 else last).take(starts[:, place], axis=0)
+        over, highest, lowest, inside = drawn.transpose(1, 0, 2)
         # Against the peak before the block, or against one inside it, whichever is the deeper fall.
         np.multiply(level, lowest, out=fall)
         np.divide(fall, peak, out=fall)
@@ -292,41 +336,58 @@ def survival_fast(
         np.multiply(level, over, out=level)
     edge = 1.0 - drawdown
     survived = deepest >= edge
-    for path, column in np.argwhere(np.abs(deepest - edge) < _UNDECIDED).tolist():
+    # A step rounds by at most 2^-24 of a level, and no share of a peak has more than a few steps a day.
+    undecided = 4 * n_days * 2.0**-24
+    for path, column in np.argwhere(np.abs(deepest - edge) <= undecided).tolist():
         days = (starts[path, :, None] + np.arange(block)).ravel()[:n_days] % n_days
         levels = np.cumprod(1.0 + returns[column, days])
         peaks = np.maximum(np.maximum.accumulate(levels), 1.0)
         survived[path, column] = (levels / peaks - 1.0).min() >= -drawdown
-    return survived.sum(axis=0) / n_paths
+    return np.asarray(survived.sum(axis=0) / n_paths)
 
 
-def _block_summaries(growth: FloatArray, block: int, shortened: int) -> tuple[FloatArray, FloatArray]:
-    """Return what a block does that begins on each day, and one that is cut off after `shortened` days.
-
-    Both of shape (T, 4, n): growth over the block, highest and lowest level in it (1 before it), and the lowest
-    share of a peak inside it.
+def _block_summary(growth: npt.NDArray[np.float32], days: int) -> npt.NDArray[np.float32]:
+    """Return what so many days do that begin on each day, the last one being followed by the first.
 
     Parameters
     ----------
     growth
         Shape (T, n), 1 + return of each day.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (T, 4, n): growth over them, highest and lowest level in them (1 before them), and the lowest
+        share of a peak among them.
     """
-    n_days, n = growth.shape
-    circular = np.concatenate((growth, growth[: block - 1])) if block <= n_days else np.resize(
-        growth, (n_days + block - 1, n)
-    )
-    summary = np.empty((n_days, 4, n))
-    over, highest, lowest, inside = summary.transpose(1, 0, 2)
-    over[:], highest[:], lowest[:], inside[:] = 1.0, 0.0, np.inf, 1.0
-    cut = summary
-    for day in range(block):
-        np.multiply(over, circular[day : day + n_days], out=over)
-        np.maximum(highest, over, out=highest)
-        np.minimum(lowest, over, out=lowest)
-        np.minimum(inside, over / highest, out=inside)
-        if day + 1 == shortened:
-            cut = summary.copy()
-    return summary, cut
+    part = np.stack((growth, growth, growth, np.ones_like(growth)))
+    whole, length, doubled = None, 0, 1
+    while doubled <= days:
+        if days & doubled:
+            whole = part if whole is None else _one_after_the_other(whole, part, length)
+            length += doubled
+        doubled *= 2
+        if doubled <= days:
+            part = _one_after_the_other(part, part, doubled // 2)
+    assert whole is not None, "a block has at least one day"
+    return np.ascontiguousarray(whole.transpose(1, 0, 2))
+
+
+def _one_after_the_other(
+    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], days: int
+) -> npt.NDArray[np.float32]:
+    """Return the summary of `days` days and those that follow them, shape (4, T, n)."""
+    over, highest, lowest, inside = first
+    later = np.roll(second, -days, axis=1)
+    later[:3] *= over
+    joined = np.empty_like(first)
+    joined[0] = later[0]
+    np.maximum(highest, later[1], out=joined[1])
+    np.minimum(lowest, later[2], out=joined[2])
+    np.divide(later[2], highest, out=joined[3])
+    np.minimum(joined[3], inside, out=joined[3])
+    np.minimum(joined[3], later[3], out=joined[3])
+    return joined
 
 
 def af_dist_fast(returns: FloatArray) -> FloatArray:
@@ -383,14 +444,15 @@ def _mean_of(values: FloatArray, wanted: BoolArray) -> tuple[FloatArray, Integer
     return means, counts
 
 
-# --- scores and clusters ---------------------------------------------------------------------------------------
+# --- scores and clusters ----------------------------------------
 
 
 def _fragility_penalty(returns: FloatArray, deviation: FloatArray) -> FloatArray:
     loss = np.abs(cvar_95_fast(returns.reshape(-1, returns.shape[2]))).reshape(deviation.shape)
     fragility = np.divide(loss, deviation, out=np.zeros_like(loss), where=deviation > 0)
     largest = fragility.max(axis=1, keepdims=True)
-    return np.divide(0.5 * fragility, largest, out=np.zeros_like(fragility), where=largest > 0)
+    nothing = np.zeros_like(fragility)
+    return np.asarray(np.divide(0.5 * fragility, largest, out=nothing, where=largest > 0))
 
 
 def _scores(
@@ -398,7 +460,9 @@ def _scores(
 ) -> FloatArray:
     parts = []
     for name, values in raw.items():
-        mapped = np.clip(values, 0.001, 1.0) if name in ("survival", "liquidity", "efficiency") else _ranks(values)
+        mapped = (
+            np.clip(values, 0.001, 1.0) if name in ("survival", "liquidity", "efficiency") else _ranks(values)
+        )
         # What is not used adds 0 exactly.
         known = np.where(used[name][:, None], mapped, 1.0)
         parts.append(settings.weights[name] * _logarithms(known))
@@ -420,7 +484,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def _correlations_and_distances(returns: FloatArray, settings: LogMps) -> tuple[FloatArray, FloatArray]:
-    """Return correlations over all training rows, shape (K, n, n), and distances of pairs, shape (K, pairs)."""
+    """Return correlations over all training rows, shape (K, n, n), and distances of (K, pairs)."""
     n_days = returns.shape[2]
     lookbacks = [min(days, n_days) for days in (*settings.lookbacks, n_days)]
     found = {days: _correlations(returns[:, :, n_days - days :]) for days in sorted(set(lookbacks))}
