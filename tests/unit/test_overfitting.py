@@ -181,6 +181,8 @@ def test_equal_trials_share_the_middle_rank() -> None:
     found = probability_of_overfitting(np.repeat(column, 5, axis=1), n_blocks=4)
 
     assert found.logits.tolist() == [0.0] * 6
+    # No better than the median is no better than the toss of a coin.
+    assert found.probability == 1.0
 
 
 @pytest.mark.parametrize(
