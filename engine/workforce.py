@@ -87,6 +87,9 @@ class ThisProcess:
             yield place, function(*task)
 
 
+THIS_PROCESS = ThisProcess()
+
+
 @dataclass(frozen=True, slots=True)
 class InFile(Generic[T]):
     """A value in a file, read once by each process that asks for it."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from engine.compiled import CORE_VERSION
 from engine.domain.identity import content_hash, strategy_id
 from engine.domain.panel import FloatArray, IntArray, Panel
-from engine.domain.portfolio import Invest
+from engine.domain.portfolio import Invest, Plan
 from engine.domain.reasons import Reason
 from engine.features.expression import Expression
 from engine.features.strategy import Number, Strategy
@@ -18,7 +18,7 @@ from engine.pipeline.run import Settings
 from engine.schedule.windows import Rebalance, Window, plan
 from research.base_weights import Allocation, BaseWeights
 from research.baselines import buy_and_hold_plan, equal_weights, market_panel, unlimited
-from research.batches import Batch, Simulators
+from research.batches import Batch, Simulators, Work, simulation, variation, without_limits
 from research.cell_store import Accounts
 from research.cells import (
     BASELINE_ENGINE,
@@ -180,7 +180,52 @@ def contestant_cells(
     play: Simulators,
 ) -> list[CellResult]:
     """Play a strategy with every allocation, in every rebalance mode, under every simulator."""
-    seats = [
+    seats = _seats(arena, contestant, weights, rebalances)
+    playable = [seat for seat in seats if not seat.problem]
+    unplayable = [
+        _missing(arena, seat, simulator, seat.problem)
+        for simulator in simulators
+        for seat in seats
+        if seat.problem
+    ]
+    if not playable:
+        return unplayable
+    batch, pool = _batch(arena, contestant, playable), _pool_of(arena, playable)
+    judged = _Judged(
+        without_limits=play.without_limits(batch),
+        variants={
+            variant: play.measure(batch, pool, variant, arena.impact_coefficient)
+            for variant in arena.variants
+        },
+    )
+    return unplayable + _played(arena, playable, batch, simulators, play, judged)
+
+
+def contestant_work(
+    arena: Arena,
+    contestant: Contestant,
+    weights: Mapping[Allocation, BaseWeights],
+    rebalances: Sequence[Rebalance],
+    simulators: Sequence[Simulator],
+) -> list[Work]:
+    """Return the pieces of work that `contestant_cells` is going to ask for."""
+    playable = [seat for seat in _seats(arena, contestant, weights, rebalances) if not seat.problem]
+    if not playable:
+        return []
+    batch, pool = _batch(arena, contestant, playable), _pool_of(arena, playable)
+    works = [simulation(batch, simulator) for simulator in simulators]
+    works.append(without_limits(batch))
+    works += [variation(batch, pool, variant, arena.impact_coefficient) for variant in arena.variants]
+    return works
+
+
+def _seats(
+    arena: Arena,
+    contestant: Contestant,
+    weights: Mapping[Allocation, BaseWeights],
+    rebalances: Sequence[Rebalance],
+) -> list[_Seat]:
+    return [
         _Seat(
             name=contestant.name,
             parameters_hash=contestant.graph_hash[:8],
@@ -197,49 +242,59 @@ def contestant_cells(
         for allocation, base in weights.items()
         for rebalance in rebalances
     ]
-    playable = [seat for seat in seats if not seat.problem]
-    unplayable = [
-        _missing(arena, seat, simulator, seat.problem)
-        for simulator in simulators
-        for seat in seats
-        if seat.problem
-    ]
-    if not playable:
-        return unplayable
-    batch = Batch(
+
+
+def _batch(arena: Arena, contestant: Contestant, seats: Sequence[_Seat]) -> Batch:
+    return Batch(
         panel=arena.panel,
         root=contestant.root,
         invest=contestant.invest,
         order_roots=contestant.order_roots,
-        plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in playable),
+        plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in seats),
         settings=arena.settings,
     )
-    judged = _Judged(
-        without_limits=play.without_limits(batch),
-        variants={
-            variant: play.measure(batch, _pool_of(arena, playable), variant, arena.impact_coefficient)
-            for variant in arena.variants
-        },
-    )
-    return unplayable + _played(arena, playable, batch, simulators, play, judged)
 
 
 def _pool_of(arena: Arena, seats: Sequence[_Seat]) -> Batch:
     """Return for each seat the equally weighted pool of its rebalance mode."""
     weights = equal_weights(arena.eligible)
-    return Batch(
-        panel=arena.panel,
-        root=None,
-        invest=Invest.SCALED,
-        plans=tuple(plan(arena.windows, weights, seat.rebalance) for seat in seats),
-        settings=unlimited(arena.settings),
-    )
+    plans = tuple(plan(arena.windows, weights, seat.rebalance) for seat in seats)
+    return _unlimited_batch(arena, arena.panel, plans)
 
 
 def baseline_cells(
     arena: Arena, rebalances: Sequence[Rebalance], simulators: Sequence[Simulator], play: Simulators
 ) -> list[CellResult]:
     """Play market, benchmark and raw_pool_ew: one set for each rebalance mode and simulator (RULINGS D6)."""
+    cells = []
+    for seats, batch in _baselines(arena, rebalances):
+        cells += _played(arena, seats, batch, simulators, play, None)
+    if market_panel(arena.panel) is not None:
+        return cells
+    # The data set names no market: the pool stands for it, and `UniverseRecord.market` is empty.
+    pools = [cell for cell in cells if cell.baseline_role is BaselineRole.RAW_POOL]
+    return cells + [
+        replace(
+            cell,
+            key=replace(cell.key, profile=BaselineRole.MARKET.value),
+            strategy_id=cell.strategy_id.replace(BaselineRole.RAW_POOL.value, BaselineRole.MARKET.value, 1),
+            baseline_role=BaselineRole.MARKET,
+        )
+        for cell in pools
+    ]
+
+
+def baseline_work(
+    arena: Arena, rebalances: Sequence[Rebalance], simulators: Sequence[Simulator]
+) -> list[Work]:
+    """Return the pieces of work that `baseline_cells` is going to ask for."""
+    return [
+        simulation(batch, simulator) for _, batch in _baselines(arena, rebalances) for simulator in simulators
+    ]
+
+
+def _baselines(arena: Arena, rebalances: Sequence[Rebalance]) -> list[tuple[list[_Seat], Batch]]:
+    """Return pools and benchmarks, and the market where the data set names one."""
     pools = [(BaselineRole.RAW_POOL, ANY_SELECTION, arena.eligible)]
     pools += [(BaselineRole.BENCHMARK, selection, masks) for selection, masks in arena.selected.items()]
     seats = [
@@ -249,56 +304,27 @@ def baseline_cells(
         for rebalance in rebalances
         for role, selection, masks in pools
     ]
-    batch = Batch(
-        panel=arena.panel,
-        root=None,
-        invest=Invest.SCALED,
-        plans=tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in seats),
-        settings=unlimited(arena.settings),
-    )
-    cells = _played(arena, seats, batch, simulators, play, None)
-    return cells + _market_cells(arena, rebalances, simulators, play, cells)
-
-
-def _market_cells(
-    arena: Arena,
-    rebalances: Sequence[Rebalance],
-    simulators: Sequence[Simulator],
-    play: Simulators,
-    baselines: Sequence[CellResult],
-) -> list[CellResult]:
+    plans = tuple(plan(arena.windows, seat.weights, seat.rebalance) for seat in seats)
+    found = [(seats, _unlimited_batch(arena, arena.panel, plans))]
     market = market_panel(arena.panel)
-    if market is None:
-        # The data set names no market: the pool stands for it, and `UniverseRecord.market` is empty.
-        pools = [cell for cell in baselines if cell.baseline_role is BaselineRole.RAW_POOL]
-        return [
-            replace(
-                cell,
-                key=replace(cell.key, profile=BaselineRole.MARKET.value),
-                strategy_id=cell.strategy_id.replace(
-                    BaselineRole.RAW_POOL.value, BaselineRole.MARKET.value, 1
-                ),
-                baseline_role=BaselineRole.MARKET,
+    if market is not None:
+        hold = buy_and_hold_plan(arena.settings.start_row)
+        first_row = np.zeros(1, dtype=np.int64)
+        # The mode means nothing to one instrument that is bought once; each mode has its row all the same.
+        seats = [
+            _baseline_seat(
+                arena, BaselineRole.MARKET, ANY_SELECTION, rebalance, hold.weights, first_row, market.symbols
             )
-            for cell in pools
+            for rebalance in rebalances
         ]
-    hold = buy_and_hold_plan(arena.settings.start_row)
-    first_row = np.zeros(1, dtype=np.int64)
-    # The mode means nothing to one instrument that is bought once; each mode has its row all the same.
-    seats = [
-        _baseline_seat(
-            arena, BaselineRole.MARKET, ANY_SELECTION, rebalance, hold.weights, first_row, market.symbols
-        )
-        for rebalance in rebalances
-    ]
-    batch = Batch(
-        panel=market,
-        root=None,
-        invest=Invest.SCALED,
-        plans=(hold,) * len(seats),
-        settings=unlimited(arena.settings),
+        found.append((seats, _unlimited_batch(arena, market, (hold,) * len(seats))))
+    return found
+
+
+def _unlimited_batch(arena: Arena, panel: Panel, plans: tuple[Plan, ...]) -> Batch:
+    return Batch(
+        panel=panel, root=None, invest=Invest.SCALED, plans=plans, settings=unlimited(arena.settings)
     )
-    return _played(arena, seats, batch, simulators, play, None)
 
 
 def _baseline_seat(

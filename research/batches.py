@@ -4,11 +4,13 @@ A batch is one signal on one panel under one set of rules and costs, with one ac
 """
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,18 +24,21 @@ from engine.domain.portfolio import Invest, Plan
 from engine.features.expression import Expression
 from engine.home import cache_folder
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
+from engine.workforce import Shared, Workforce
+from research import nautilus_simulator
 from research.cell_store import Accounts, CellStore
 from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
 from research.excess import excess_returns, mean_gross
-from research.simulators import TargetRun, VectorbtWorker
+from research.nautilus_simulator import MarketTargets, NautilusWorker
+from research.simulators import Resimulated, TargetRun, VectorbtWorker, resimulate
 from research.sources import library_versions, sources_hash
 
 _BPS = 10_000.0
 
 # What stands between the core and a stored account: its types, the codes of its reasons, and this file.
 _SOURCES = ("engine/domain", "research/batches.py")
-# What stands between the core's decisions and vectorbt, beside that; its version is among the libraries'.
-_ADAPTER = ("research/simulators.py",)
+# What stands between the core's decisions and other people's engines, beside that.
+_ADAPTERS = ("research/simulators.py", "research/nautilus_simulator.py", "research/nautilus_worker.py")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +103,117 @@ class Played:
     problems: tuple[str, ...]
 
 
+class Kind(Enum):
+    """What is done with a batch."""
+
+    CORE = "core"
+    VECTORBT = "vectorbt"
+    NAUTILUS = "nautilus"
+    VARIANT = "variant"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """A piece of work that depends on no other, and the key under which its answer is kept.
+
+    Attributes
+    ----------
+    pool
+        Of a variant: for each account, in order, the pool that it must beat.
+    """
+
+    kind: Kind
+    key: str
+    batch: Batch
+    pool: Batch | None = None
+
+
+Answer = Played | tuple[VariantResult, ...]
+
+
+def simulation(batch: Batch, simulator: Simulator) -> Work:
+    """Return the work of playing a batch under a simulator."""
+    match simulator:
+        case Simulator.CORE:
+            return _core(batch)
+        case Simulator.FRICTIONLESS:
+            return _core(replace(batch, settings=replace(batch.settings, costs=FRICTIONLESS)))
+        case Simulator.STRESSED:
+            return _core(_later(_dearer(batch, 2.0)))
+        case Simulator.VECTORBT:
+            return _elsewhere(Kind.VECTORBT, batch, "vectorbt")
+        case Simulator.NAUTILUS:
+            python = nautilus_simulator.available()
+            version = nautilus_simulator.version(python) if python is not None else ""
+            return _elsewhere(Kind.NAUTILUS, batch, f"nautilus {version}")
+
+
+def without_limits(batch: Batch) -> Work:
+    """Return the work of playing a batch without limits."""
+    return _core(replace(batch, settings=replace(batch.settings, limits=UNLIMITED)))
+
+
+def variation(batch: Batch, pool: Batch, variant: Variant, impact_coefficient: float) -> Work:
+    """Return the work of playing a batch under a variant, against the pool under the same one.
+
+    Parameters
+    ----------
+    pool
+        For each account, in order, the equally weighted pool that it must beat, under its own settings.
+    impact_coefficient
+        Of the variants with more capital: basis points that a fill of a whole bar's volume would cost.
+    """
+    ours, theirs = (_varied(item, variant, impact_coefficient) for item in (batch, pool))
+    key = content_hash(
+        {
+            "kind": "variant/1",
+            "batch": ours.key,
+            "pool": theirs.column_hashes,
+            "code": sources_hash("research/batches.py", "research/excess.py", "engine/core/metrics.py"),
+        }
+    )
+    return Work(kind=Kind.VARIANT, key=key, batch=ours, pool=theirs)
+
+
+def _core(batch: Batch) -> Work:
+    return Work(kind=Kind.CORE, key=batch.key, batch=batch)
+
+
+def _elsewhere(kind: Kind, batch: Batch, engine: str) -> Work:
+    identity = {"kind": f"{engine}/2", "batch": batch.key, "adapter": sources_hash(*_ADAPTERS)}
+    return Work(kind=kind, key=content_hash(identity), batch=batch)
+
+
+def do(work: Work, threads: int, vectorbt: Callable[[TargetRun], Resimulated]) -> Answer:
+    """Do a piece of work in this process.
+
+    Parameters
+    ----------
+    vectorbt
+        Plays an account by vectorbt; raises `SimulatorError`.
+    """
+    batch = work.batch
+    if work.kind is Kind.CORE:
+        return _whole(_from_core(batch.run(Detail.CURVES, threads)))
+    if work.kind is Kind.VARIANT:
+        assert work.pool is not None, "a variant has a pool to beat"
+        return _compared(batch.run(Detail.CURVES, threads), _each(work.pool, threads), batch.panel)
+    outcome = batch.run(Detail.CURVES, threads)
+    problem = _beyond_others(batch)
+    if not problem and work.kind is Kind.NAUTILUS:
+        if (python := nautilus_simulator.available()) is not None:
+            with NautilusWorker(python) as nautilus:
+                return _second_opinion(
+                    batch,
+                    outcome,
+                    lambda run: nautilus.result(nautilus.submit(_with_market(run, batch, outcome))),
+                )
+        problem = "nautilus is not installed: make peers"
+    if problem:
+        return Played(accounts=_nothing(outcome), problems=(problem,) * len(batch.plans))
+    return _second_opinion(batch, outcome, vectorbt)
+
+
 class Simulators:
     """Plays batches under each simulator; what was played once is found again. A context manager.
 
@@ -107,6 +223,8 @@ class Simulators:
     def __init__(self, store: CellStore, *, threads: int) -> None:
         self._store = store
         self._threads = threads
+        # What could not be played is not kept on disk: another day it may be.
+        self._failed: dict[str, Played] = {}
         self._open = ExitStack()
         self._worker: VectorbtWorker | None = None
 
@@ -118,81 +236,106 @@ class Simulators:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
+    def ahead(
+        self,
+        works: Sequence[Work],
+        workforce: Workforce,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Do what is not done yet, on a workforce; each answer is kept as it comes.
+
+        Parameters
+        ----------
+        progress
+            Called with the number of pieces done, and of all.
+        """
+        distinct = {work.key: work for work in works}
+        missing = [work for key, work in distinct.items() if not self._store.holds(key)]
+        panels = {work.batch.panel.content_hash: work.batch.panel for work in missing}
+        shared = {key: workforce.share(panel) for key, panel in panels.items()}
+        tasks = [_parcel(work, shared[work.batch.panel.content_hash]) for work in missing]
+        done = len(distinct) - len(missing)
+        for place, answer in workforce.stream(_do_parcel, tasks):
+            self._keep(missing[place].key, answer)
+            done += 1
+            if progress is not None:
+                progress(done, len(distinct))
+
     def play(self, batch: Batch, simulator: Simulator) -> Played:
         """Return the accounts of a batch."""
-        match simulator:
-            case Simulator.CORE:
-                played = _whole(self._core(batch))
-            case Simulator.FRICTIONLESS:
-                free = replace(batch, settings=replace(batch.settings, costs=FRICTIONLESS))
-                played = _whole(self._core(free))
-            case Simulator.STRESSED:
-                played = _whole(self._core(_later(_dearer(batch, 2.0))))
-            case Simulator.VECTORBT:
-                played = self._vectorbt(batch)
-            case Simulator.NAUTILUS:
-                played = self._nautilus(batch)
-        return played
+        return self._played(simulation(batch, simulator))
+
+    def without_limits(self, batch: Batch) -> Accounts:
+        """Return the accounts of a batch as the core plays them without limits."""
+        return self._played(without_limits(batch)).accounts
 
     def measure(
         self, batch: Batch, pool: Batch, variant: Variant, impact_coefficient: float
     ) -> tuple[VariantResult, ...]:
-        """Return what becomes of the accounts of a batch under a variant.
-
-        Parameters
-        ----------
-        pool
-            For each account, in order, the equally weighted pool that it must beat, under its own settings.
-        impact_coefficient
-            Of the variants with more capital: basis points that a fill of a whole bar's volume would cost.
-        """
-        ours, theirs = (_varied(item, variant, impact_coefficient) for item in (batch, pool))
-        key = content_hash(
-            {
-                "kind": "variant/1",
-                "batch": ours.key,
-                "pool": theirs.column_hashes,
-                "code": sources_hash("research/batches.py", "research/excess.py", "engine/core/metrics.py"),
-            }
-        )
-        found = self._store.fetch_results(key)
+        """Return what becomes of the accounts of a batch under a variant; see `variation`."""
+        work = variation(batch, pool, variant, impact_coefficient)
+        found = self._store.fetch_results(work.key)
         if found is None:
-            found = _compared(
-                ours.run(Detail.CURVES, self._threads), _each(theirs, self._threads), batch.panel
-            )
-            self._store.keep_results(key, found)
+            answer = do(work, self._threads, self._vectorbt)
+            assert isinstance(answer, tuple), "a variant is answered by its results"
+            self._keep(work.key, answer)
+            found = answer
         return found
 
-    def without_limits(self, batch: Batch) -> Accounts:
-        """Return the accounts of a batch as the core plays them without limits."""
-        return self._core(replace(batch, settings=replace(batch.settings, limits=UNLIMITED)))
-
-    def _core(self, batch: Batch) -> Accounts:
-        found = self._store.fetch(batch.key)
-        if found is None:
-            found = _from_core(batch.run(Detail.CURVES, self._threads))
-            self._store.keep(batch.key, found)
-        return found
-
-    def _vectorbt(self, batch: Batch) -> Played:
-        if problem := _beyond_vectorbt(batch):
-            nothing = _nothing(batch.run(Detail.CURVES, self._threads))
-            return Played(accounts=nothing, problems=(problem,) * len(batch.plans))
-        key = content_hash({"kind": "vectorbt/1", "batch": batch.key, "adapter": sources_hash(*_ADAPTER)})
-        found = self._store.fetch(key)
+    def _played(self, work: Work) -> Played:
+        if work.key in self._failed:
+            return self._failed[work.key]
+        found = self._store.fetch(work.key)
         if found is not None:
             return _whole(found)
+        answer = do(work, self._threads, self._vectorbt)
+        assert isinstance(answer, Played), "a simulation is answered by its accounts"
+        self._keep(work.key, answer)
+        return answer
+
+    def _vectorbt(self, run: TargetRun) -> Resimulated:
         if self._worker is None:
             # Loading it takes many seconds, so that is left until something is missing.
             self._worker = self._open.enter_context(VectorbtWorker(cache_folder() / "vectorbt"))
-        played = _second_opinion(batch, batch.run(Detail.CURVES, self._threads), self._worker)
-        if not any(played.problems):
-            self._store.keep(key, played.accounts)
-        return played
+        return self._worker.result(self._worker.submit(run))
 
-    def _nautilus(self, batch: Batch) -> Played:
-        nothing = _nothing(batch.run(Detail.CURVES, self._threads))
-        return Played(accounts=nothing, problems=("nautilus is not wired",) * len(batch.plans))
+    def _keep(self, key: str, answer: Answer) -> None:
+        if isinstance(answer, tuple):
+            self._store.keep_results(key, answer)
+        elif any(answer.problems):
+            self._failed[key] = answer
+        else:
+            self._store.keep(key, answer.accounts)
+
+
+_Parts = tuple[Expression | None, tuple[Expression, ...], Invest, tuple[Plan, ...], Settings]
+
+
+def _parcel(work: Work, panel: Shared[Panel]) -> tuple[Any, ...]:
+    """Return a piece of work without its bars, which every worker has."""
+    pool = _parts(work.pool) if work.pool is not None else None
+    return work.kind, work.key, panel, _parts(work.batch), pool
+
+
+def _do_parcel(kind: Kind, key: str, panel: Shared[Panel], parts: _Parts, pool: _Parts | None) -> Answer:
+    work = Work(
+        kind=kind,
+        key=key,
+        batch=_unpacked(panel.get(), parts),
+        pool=_unpacked(panel.get(), pool) if pool is not None else None,
+    )
+    return do(work, 1, resimulate)
+
+
+def _parts(batch: Batch) -> _Parts:
+    return batch.root, batch.order_roots, batch.invest, batch.plans, batch.settings
+
+
+def _unpacked(panel: Panel, parts: _Parts) -> Batch:
+    root, order_roots, invest, plans, settings = parts
+    return Batch(
+        panel=panel, root=root, order_roots=order_roots, invest=invest, plans=plans, settings=settings
+    )
 
 
 def _dearer(batch: Batch, times: float) -> Batch:
@@ -261,15 +404,15 @@ def _compared(
     return tuple(results)
 
 
-def _beyond_vectorbt(batch: Batch) -> str:
-    """Return why the second simulator cannot play a batch, empty where it can."""
+def _beyond_others(batch: Batch) -> str:
+    """Return why no other simulator can play a batch, empty where one can."""
     if batch.order_roots:
-        return "vectorbt holds targets from the next open on, it works no limits, stops or brackets"
+        return "other simulators hold targets from the next open on, they work no limits, stops or brackets"
     if batch.settings.rules.latency_bars:
-        return "vectorbt fills on the next bar, it has no latency"
+        return "other simulators fill on the next bar, they have no latency"
     limits, costs = batch.settings.limits, batch.settings.costs
     if limits.short or limits.leverage > 1.0 or costs.borrow_bps or costs.interest_bps:
-        return "vectorbt is asked for long positions that are paid for only"
+        return "other simulators are asked for long positions that are paid for only"
     return ""
 
 
@@ -277,30 +420,29 @@ def _whole(accounts: Accounts) -> Played:
     return Played(accounts=accounts, problems=("",) * len(accounts.equity))
 
 
-def _second_opinion(batch: Batch, outcome: Outcome, worker: VectorbtWorker) -> Played:
-    """Let vectorbt play what the core decided, by its own sizing and fills."""
+def _second_opinion(
+    batch: Batch,
+    outcome: Outcome,
+    simulator: Callable[[TargetRun], Resimulated],
+) -> Played:
+    """Let another simulator play what the core decided, by its own sizing and fills."""
     rows = slice(*outcome.rows)
     costs, rules = batch.settings.costs, batch.settings.rules
-    pending = [
-        worker.submit(
-            TargetRun(
-                # Data that has closes only carries them as opens too: filled at the next close.
-                fills=batch.panel.open[rows],
-                closes=batch.panel.close[rows],
-                decided=decided,
-                cash=batch.settings.cash,
-                cash_buffer=rules.cash_buffer,
-                fee_rate=costs.taker_fee_bps / _BPS,
-                slippage_rate=(costs.half_spread_bps + costs.slippage_bps) / _BPS,
-            )
-        )
-        for decided in outcome.decided
-    ]
     accounts = _nothing(outcome)
     problems = []
-    for column, future in enumerate(pending):
+    for column, decided in enumerate(outcome.decided):
+        run = TargetRun(
+            # Data that has closes only carries them as opens too: filled at the next close.
+            fills=batch.panel.open[rows],
+            closes=batch.panel.close[rows],
+            decided=decided,
+            cash=batch.settings.cash,
+            cash_buffer=rules.cash_buffer,
+            fee_rate=costs.taker_fee_bps / _BPS,
+            slippage_rate=(costs.half_spread_bps + costs.slippage_bps) / _BPS,
+        )
         try:
-            answer = worker.result(future)
+            answer = simulator(run)
         except SimulatorError as error:
             problems.append(str(error))
             continue
@@ -311,6 +453,11 @@ def _second_opinion(batch: Batch, outcome: Outcome, worker: VectorbtWorker) -> P
         accounts.fills[column] = answer.fills
         accounts.fees[column] = answer.fees
     return Played(accounts=accounts, problems=tuple(problems))
+
+
+def _with_market(run: TargetRun, batch: Batch, outcome: Outcome) -> MarketTargets:
+    volumes = batch.panel.volume[slice(*outcome.rows)] if batch.panel.has_volume else None
+    return MarketTargets(targets=run, rules=batch.settings.rules, volumes=volumes)
 
 
 def _nothing(outcome: Outcome) -> Accounts:

@@ -109,6 +109,10 @@ class CellStore:
         self.reused = 0
         self.computed = 0
 
+    def holds(self, key: str) -> bool:
+        """Say whether there is a file of that key; whether it is whole shows when it is read."""
+        return self._path(key).is_file()
+
     def fetch(self, key: str) -> Accounts | None:
         """Return the finished batch, or None when it is still to be done."""
         arrays = read_arrays(self._path(key), key)

@@ -15,7 +15,16 @@ from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest
 from engine.features.operators import close, ema, field, where, window_function
 from engine.schedule.windows import Rebalance
-from research.arena import ANY_SELECTION, Arena, Contestant, baseline_cells, contestant_cells
+from engine.workforce import THIS_PROCESS, Workforce
+from research.arena import (
+    ANY_SELECTION,
+    Arena,
+    Contestant,
+    baseline_cells,
+    baseline_work,
+    contestant_cells,
+    contestant_work,
+)
 from research.base_weights import Allocation, BaseWeights
 from research.baselines import equal_weights
 from research.batches import Simulators
@@ -102,20 +111,31 @@ def play_peek(panel: Panel) -> Control:
     )
 
 
-def play_no_edge(grounds: Sequence[Ground], settings: TournamentSettings, simulators: Simulators) -> Control:
+def play_no_edge(
+    grounds: Sequence[Ground],
+    settings: TournamentSettings,
+    simulators: Simulators,
+    workforce: Workforce = THIS_PROCESS,
+) -> Control:
     """Play random long and flat on the first real data set: it must not pass."""
     # Real prices only: on planted ones even noise would meet the planted edge.
     real = next((ground for ground in grounds if not ground.panel.synthetic), None)
     ground = real if real is not None else survey(Universe(name=REAL_DATA), settings)
     arena, contestants = no_edge(whole_pool(ground, settings), settings.configuration.controls.seed)
-    return _play("no_edge", ControlExpectation.NOT_PASS, ground, arena, contestants, settings, simulators)
+    return _play(
+        "no_edge", ControlExpectation.NOT_PASS, ground, arena, contestants, settings, simulators, workforce
+    )
 
 
-def play_planted(settings: TournamentSettings, simulators: Simulators) -> Control:
+def play_planted(
+    settings: TournamentSettings, simulators: Simulators, workforce: Workforce = THIS_PROCESS
+) -> Control:
     """Play the planted edge: it must pass."""
     ground = survey(Universe(name=PLANTED_DATA), settings)
     arena = whole_pool(ground, settings)
-    return _play("planted", ControlExpectation.PASS, ground, arena, [planted()], settings, simulators)
+    return _play(
+        "planted", ControlExpectation.PASS, ground, arena, [planted()], settings, simulators, workforce
+    )
 
 
 def _play(
@@ -126,10 +146,15 @@ def _play(
     contestants: Sequence[Contestant],
     settings: TournamentSettings,
     simulators: Simulators,
+    workforce: Workforce,
 ) -> Control:
     kinds, cash = settings.configuration.simulators, settings.configuration.cash
-    cells = baseline_cells(arena, [REBALANCE], kinds, simulators)
     weights = {ALLOCATION: BaseWeights(weights=equal_weights(arena.eligible))}
+    works = baseline_work(arena, [REBALANCE], kinds)
+    for contestant in contestants:
+        works += contestant_work(arena, contestant, weights, [REBALANCE], kinds)
+    simulators.ahead(works, workforce)
+    cells = baseline_cells(arena, [REBALANCE], kinds, simulators)
     for contestant in contestants:
         cells += contestant_cells(arena, contestant, weights, [REBALANCE], kinds, simulators)
     register = control_register_of(arena.panel, name)

@@ -21,6 +21,7 @@ from engine.features.strategy import Number, Strategy
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from engine.schedule.windows import Window, plan
 from engine.selection.universe import Selection
+from engine.workforce import LocalWorkers
 from research.backtest import equal_weight_of_listed, whole_history
 from research.baselines import buy_and_hold_plan, equal_weight_plan, market_panel, unlimited
 from research.cells import BaselineRole, day_ends
@@ -276,7 +277,8 @@ def dissect(rebuilt: Rebuilt, *, workers: int = 1) -> Dissection:
     InputError
         If its allocation gives no weights.
     """
-    [prepared] = prepare([rebuilt.ground], _alone(rebuilt), workers=workers)
+    with LocalWorkers(workers) as workforce:
+        [prepared] = prepare([rebuilt.ground], _alone(rebuilt), workforce=workforce)
     arena, allocation = prepared.arena, rebuilt.allocation
     base = prepared.weights[allocation]
     if base.problem:

@@ -12,6 +12,7 @@ from engine.home import cache_folder
 from engine.pipeline.run import Settings
 from engine.schedule.windows import Window, walk_forward
 from engine.selection.universe import Selection
+from engine.workforce import THIS_PROCESS, Workforce
 from research.arena import Arena
 from research.base_weights import Allocation, BaseWeights, Question, solve
 from research.cells import TrialsRecord, UniverseRecord, WindowChoice
@@ -87,7 +88,7 @@ def prepare(
     grounds: Sequence[Ground],
     settings: TournamentSettings,
     *,
-    workers: int,
+    workforce: Workforce = THIS_PROCESS,
     choosing: Progress | None = None,
     solving: Progress | None = None,
 ) -> list[Prepared]:
@@ -103,7 +104,7 @@ def prepare(
         choose(
             [_request(ground, selection, settings) for ground in grounds for selection in selections],
             facts=cache_folder() / "selections",
-            workers=workers,
+            workforce=workforce,
             progress=choosing,
         )
     )
@@ -114,7 +115,7 @@ def prepare(
         solve(
             [question for asked in questions for question in asked],
             facts=cache_folder() / "allocations",
-            workers=workers,
+            workforce=workforce,
             progress=solving,
         )
     )
@@ -131,9 +132,7 @@ def prepare(
 
 def whole_pool(ground: Ground, settings: TournamentSettings) -> Arena:
     """Return the arena in which every eligible instrument is selected; needs no worker."""
-    [choice] = choose(
-        [_request(ground, Selection.ALL, settings)], facts=cache_folder() / "selections", workers=0
-    )
+    [choice] = choose([_request(ground, Selection.ALL, settings)], facts=cache_folder() / "selections")
     return _arena(ground, {Selection.ALL.value: choice}, settings)
 
 

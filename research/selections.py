@@ -1,7 +1,6 @@
 """Which instruments each window may hold, under each selection; chosen once and kept as facts."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy.typing as npt
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, Panel
 from engine.pipeline.planning import select_window
-from engine.processes import worker_processes
 from engine.schedule.windows import Window
 from engine.selection.universe import Selection
+from engine.workforce import THIS_PROCESS, Workforce
 from research.cell_store import read_arrays, write_arrays
 from research.sources import library_versions, sources_hash
 from research.training import training_rows
@@ -100,7 +99,7 @@ def choose(
     requests: Sequence[Request],
     *,
     facts: Path,
-    workers: int,
+    workforce: Workforce = THIS_PROCESS,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Choice, ...]:
     """Choose the instruments of every window from its training rows, in worker processes.
@@ -109,8 +108,8 @@ def choose(
     ----------
     facts
         Folder of what was chosen before.
-    workers
-        Processes; 0 chooses in this one. Taking all eligible ones is always done in this one.
+    workforce
+        Who chooses. Taking all eligible ones is always done in this process.
     progress
         Called with the number of chunks of windows done, and of all.
     """
@@ -121,18 +120,16 @@ def choose(
         stored = _read(facts, chunk.key)
         if stored is not None:
             done[chunk.key] = stored
-        elif chunk.selection is Selection.ALL or workers == 0:
-            done[chunk.key] = _choose(chunk, facts)
+        elif chunk.selection is Selection.ALL:
+            done[chunk.key] = _kept(_choose(chunk), chunk.key, facts)
         else:
             missing.append(chunk)
     total = len(done) + len(missing)
-    if missing:
-        with worker_processes(workers) as pool:
-            running = {pool.submit(_choose, chunk, facts): chunk.key for chunk in missing}
-            for future in as_completed(running):
-                done[running[future]] = future.result()
-                if progress is not None:
-                    progress(len(done), total)
+    for place, choice in workforce.stream(_choose, [(chunk,) for chunk in missing]):
+        key = missing[place].key
+        done[key] = _kept(choice, key, facts)
+        if progress is not None:
+            progress(len(done), total)
     return tuple(_joined([done[chunk.key] for chunk in parts]) for parts in chunks)
 
 
@@ -176,8 +173,7 @@ def _chunks(request: Request) -> list[_Chunk]:
     return chunks
 
 
-def _choose(chunk: _Chunk, facts: Path) -> Choice:
-    """Choose and keep; runs in a worker, so that a killed parent loses nothing."""
+def _choose(chunk: _Chunk) -> Choice:
     found = [
         select_window(
             training_rows(chunk.close, window, first_row=chunk.first_row),
@@ -196,7 +192,11 @@ def _choose(chunk: _Chunk, facts: Path) -> Choice:
         fallback=np.array([window.is_fallback for window in found]),
         zeroed=np.array([";".join(window.components_zeroed) for window in found], dtype=np.str_),
     )
-    write_arrays(_path(facts, chunk.key), chunk.key, vars(choice))
+    return choice
+
+
+def _kept(choice: Choice, key: str, facts: Path) -> Choice:
+    write_arrays(_path(facts, key), key, vars(choice))
     return choice
 
 

@@ -17,9 +17,16 @@ from engine.domain.identity import content_hash
 from engine.features.strategy import Strategy
 from engine.home import cache_folder
 from engine.strategy_files import load_strategy, strategy_names
+from engine.workforce import Workforce
 from research.admission import refusals
-from research.arena import Contestant, baseline_cells, contestant_cells
-from research.batches import Simulators
+from research.arena import (
+    Contestant,
+    baseline_cells,
+    baseline_work,
+    contestant_cells,
+    contestant_work,
+)
+from research.batches import Simulators, Work
 from research.cell_store import CellStore
 from research.cells import CellResult, CellStatus, Control, Refusal, Tournament, UniverseRecord
 from research.configuration import ALL_STRATEGIES, TournamentSettings
@@ -43,7 +50,7 @@ _RUN_ID_DIGITS = 12
 ADMISSION = "truncation"
 SELECTIONS = "selections"
 WEIGHTS = "base weights"
-CELLS = "cells"
+ACCOUNTS = "accounts"
 
 
 class Reporter(Protocol):
@@ -60,13 +67,13 @@ class _InterruptedError(Exception):
     """Ends the preparing thread when the main thread is on its way out."""
 
 
-def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> Tournament:
+def run(settings: TournamentSettings, reporter: Reporter, *, workforce: Workforce) -> Tournament:
     """Play a tournament; what was done before is found again.
 
     Parameters
     ----------
-    workers
-        Processes for selections and solvers, and threads for the core. No result depends on it.
+    workforce
+        Who selects, solves and plays. No result depends on it.
 
     Raises
     ------
@@ -81,9 +88,9 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
     interrupted = threading.Event()
     with (
         ThreadPoolExecutor(1) as background,
-        Simulators(CellStore(cache_folder() / "cells"), threads=workers) as simulators,
+        Simulators(CellStore(cache_folder() / "cells"), threads=1) as simulators,
     ):
-        preparing = background.submit(_prepare, grounds, settings, reporter, workers, interrupted)
+        preparing = background.submit(_prepare, grounds, settings, reporter, workforce, interrupted)
         try:
             refused = refusals(
                 strategies,
@@ -92,7 +99,7 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
                 progress=lambda done, total, now: reporter.advance(ADMISSION, done, total, now),
             )
             reporter.step(ADMISSION, _admission_words(strategies, refused))
-            controls = _play_controls(grounds, settings, simulators)
+            controls = _play_controls(grounds, settings, simulators, workforce)
             reporter.step("controls", f"{len(controls)} of 3 played")
             prepared = preparing.result()
             reporter.step("weights", _weights_words(prepared))
@@ -101,7 +108,9 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workers: int) -> To
             interrupted.set()
             raise
         contestants = [Contestant.of(strategy) for strategy in strategies]
-        cells, universes = _play_all(contestants, refused, prepared, settings, simulators, reporter)
+        cells, universes = _play_all(
+            contestants, refused, prepared, settings, simulators, workforce, reporter
+        )
     reporter.step("cells", _cells_words(cells))
     inputs_hash = _inputs_hash(contestants, universes, controls, settings)
     return Tournament(
@@ -136,7 +145,7 @@ def _prepare(
     grounds: Sequence[Ground],
     settings: TournamentSettings,
     reporter: Reporter,
-    workers: int,
+    workforce: Workforce,
     interrupted: threading.Event,
 ) -> list[Prepared]:
     def telling(work: str) -> Callable[[int, int], None]:
@@ -147,20 +156,22 @@ def _prepare(
 
         return tell
 
-    return prepare(grounds, settings, workers=workers, choosing=telling(SELECTIONS), solving=telling(WEIGHTS))
+    return prepare(
+        grounds, settings, workforce=workforce, choosing=telling(SELECTIONS), solving=telling(WEIGHTS)
+    )
 
 
 def _play_controls(
-    grounds: Sequence[Ground], settings: TournamentSettings, simulators: Simulators
+    grounds: Sequence[Ground], settings: TournamentSettings, simulators: Simulators, workforce: Workforce
 ) -> list[Control]:
     wanted = settings.configuration.controls
     played = []
     if wanted.peek:
         played.append(play_peek(grounds[0].panel))
     if wanted.random:
-        played.append(play_no_edge(grounds, settings, simulators))
+        played.append(play_no_edge(grounds, settings, simulators, workforce))
     if wanted.planted:
-        played.append(play_planted(settings, simulators))
+        played.append(play_planted(settings, simulators, workforce))
     return played
 
 
@@ -170,6 +181,7 @@ def _play_all(
     prepared: Sequence[Prepared],
     settings: TournamentSettings,
     simulators: Simulators,
+    workforce: Workforce,
     reporter: Reporter,
 ) -> tuple[list[CellResult], list[UniverseRecord]]:
     configuration = settings.configuration
@@ -178,30 +190,24 @@ def _play_all(
         (item, [entry for entry in contestants if (entry.name, item.ground.name) not in away])
         for item in prepared
     ]
-    a_contestant = len(configuration.rebalances) * len(configuration.simulators)
-    total = sum(len(item.weights) * a_contestant * len(admitted) for item, admitted in turns)
+    modes, kinds = configuration.rebalances, configuration.simulators
+    works: list[Work] = []
+    for item, admitted in turns:
+        works += baseline_work(item.arena, modes, kinds)
+        for entry in admitted:
+            works += contestant_work(item.arena, entry, item.weights, modes, kinds)
+    simulators.ahead(works, workforce, progress=lambda done, total: reporter.advance(ACCOUNTS, done, total))
     cells: list[CellResult] = []
     universes = []
-    done = 0
     for item, admitted in turns:
-        arena, name = item.arena, item.ground.name
-        found = baseline_cells(arena, configuration.rebalances, configuration.simulators, simulators)
+        arena = item.arena
+        found = baseline_cells(arena, modes, kinds, simulators)
         for entry in admitted:
-            reporter.advance(CELLS, done, total, f"{entry.name} on {name}")
-            found += contestant_cells(
-                arena,
-                entry,
-                item.weights,
-                configuration.rebalances,
-                configuration.simulators,
-                simulators,
-            )
-            done += len(item.weights) * a_contestant
+            found += contestant_cells(arena, entry, item.weights, modes, kinds, simulators)
         register = register_of(arena.panel)
         record_trials(register, found, arena.panel, configuration.cash)
         universes.append(universe_record(item.ground, configuration.cash, record_of(register)))
         cells += found
-    reporter.advance(CELLS, done, total)
     return cells, universes
 
 

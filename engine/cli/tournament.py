@@ -10,6 +10,8 @@ import typer
 from engine.domain.errors import InputError
 
 if TYPE_CHECKING:
+    from engine.workforce import LocalWorkers
+    from research.cluster import RayCluster
     from research.configuration import TournamentSettings
 
 TOURNAMENT_VOID = 3
@@ -32,7 +34,15 @@ def tournament(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Processes and threads; by default all cores, at most 8."),
+        typer.Option("--workers", min=1, help="Worker processes; by default one a core, at most 8."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Work on a Ray cluster: its address, auto, or local to start one.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     require_pass: Annotated[
@@ -58,7 +68,8 @@ def tournament(
 
         reporter.step("config", f"{settings.source} is valid, sha256 {settings.content_hash[:8]}")
         reporter.note("Ctrl-C is safe: what is finished is kept, the same command carries on")
-        played = run(settings, reporter, workers=workers or min(os.cpu_count() or 1, _WORKERS_MAX))
+        with _workforce(workers, ray) as workforce:
+            played = run(settings, reporter, workforce=workforce)
         board = build(played, settings)
         reporter.step("gates", f"{len(board.rows):,} rows judged")
         for control in board.controls:
@@ -79,6 +90,18 @@ def tournament(
         raise typer.Exit(TOURNAMENT_VOID)
     if require_pass and not board.candidates:
         raise typer.Exit(NOTHING_PASSED)
+
+
+def _workforce(workers: int | None, ray: str | None) -> "LocalWorkers | RayCluster":
+    if ray is not None:
+        if workers is not None:
+            raise InputError("--workers is for this machine, --ray for a cluster: give one of them")
+        from research.cluster import RayCluster
+
+        return RayCluster(ray)
+    from engine.workforce import LocalWorkers
+
+    return LocalWorkers(workers or min(os.cpu_count() or 1, _WORKERS_MAX))
 
 
 def _settings(data: list[str], config: Path | None) -> "TournamentSettings":

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -126,6 +127,21 @@ class Panel:
         object.__setattr__(self, "fields", MappingProxyType(extras))
         if len(set(self.symbols)) != len(self.symbols):
             raise InvalidValueError(f"{self.name}: an instrument stands twice in {self.symbols}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: bars, without what is worked out from them."""
+        kept = {item.name: getattr(self, item.name) for item in fields_of(self)}
+        return kept | {"fields": dict(self.fields)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what another process checked; arrays arrive writable and must not stay so."""
+        for name, value in state.items():
+            arrays = value.values() if isinstance(value, dict) else [value]
+            for array in arrays:
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
+            stored = MappingProxyType(value) if isinstance(value, dict) else value
+            object.__setattr__(self, name, stored)
 
     def __len__(self) -> int:
         return int(self.timestamps.size)

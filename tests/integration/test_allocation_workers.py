@@ -7,6 +7,7 @@ import numpy as np
 from engine.allocation.allocator import Engine, Profile
 from engine.allocation.facts import AllocationTask
 from engine.allocation.solve import solve_many
+from engine.workforce import LocalWorkers
 
 
 def test_workers_give_the_weights_that_this_process_gives(tmp_path: Path) -> None:
@@ -16,8 +17,9 @@ def test_workers_give_the_weights_that_this_process_gives(tmp_path: Path) -> Non
         for profile in (Profile.MIN_VARIANCE, Profile.HRP, Profile.MEAN_CVAR)
     ]
 
-    here = solve_many(tasks, facts=tmp_path / "here", n_workers=0)
-    there = solve_many(tasks, facts=tmp_path / "there", n_workers=1)
+    here = solve_many(tasks, facts=tmp_path / "here")
+    with LocalWorkers(1) as workforce:
+        there = solve_many(tasks, facts=tmp_path / "there", workforce=workforce)
 
     for one, other in zip(here, there, strict=True):
         assert one.weights is not None

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.allocation.allocator import PROFILES, Engine
+from engine.allocation import native
+from engine.allocation.allocator import PROFILES, Engine, Profile
 from engine.domain.panel import PRICE_FIELDS, Panel
 from engine.domain.passport import PlanKind, PlanTerms
 from engine.domain.portfolio import Plan
@@ -144,7 +145,6 @@ def test_a_plan_holds_the_weights_of_the_tournament(
     [choice] = choose(
         [Request(panel=panel, windows=windows, selection=selection, floor=3, seed=5)],
         facts=tmp_path / "selections",
-        workers=0,
     )
     question = Question(
         allocation=Allocation(selection=selection, engine="native", profile=profile),
@@ -152,7 +152,7 @@ def test_a_plan_holds_the_weights_of_the_tournament(
         windows=windows,
         masks=choice.selected,
     )
-    [played] = solve([question], facts=tmp_path / "allocations", workers=0)
+    [played] = solve([question], facts=tmp_path / "allocations")
 
     plan = batch_plan(panel, terms, 93, windows[-1].test_start + 20)
 
@@ -161,22 +161,25 @@ def test_a_plan_holds_the_weights_of_the_tournament(
     assert len(np.unique(plan.weights, axis=0)) > 1
 
 
-def test_the_key_of_a_fact_is_the_hash_that_a_session_records(tmp_path: Path) -> None:
+def test_the_key_of_a_fact_is_the_hash_that_a_session_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only a library's weights are facts; this one needs no library.
+    monkeypatch.setitem(PROFILES, (Engine.SKFOLIO, Profile.HRP), native.inverse_volatility)
     panel = lively_panel(3)
     terms = PlanTerms(
-        kind=PlanKind.WALK_FORWARD, selection="all", engine="native", profile="inverse_volatility",
+        kind=PlanKind.WALK_FORWARD, selection="all", engine="skfolio", profile="hrp",
         train=60, test=40, step=20, purge=1,
     )  # fmt: skip
     windows = walk_forward(len(panel), train=60, test=40, step=20, purge=1)
     [choice] = choose(
         [Request(panel=panel, windows=windows, selection=Selection.ALL, floor=1, seed=0)],
         facts=tmp_path / "selections",
-        workers=0,
     )
-    allocation = Allocation(selection="all", engine="native", profile="inverse_volatility")
+    allocation = Allocation(selection="all", engine="skfolio", profile="hrp")
     question = Question(allocation=allocation, panel=panel, windows=windows, masks=choice.selected)
 
-    solve([question], facts=tmp_path / "allocations", workers=0)
+    solve([question], facts=tmp_path / "allocations")
     made = fed(panel, terms, 60, windows[-1].test_start + 1)
 
     kept = {path.stem for path in (tmp_path / "allocations").rglob("*.json")}

@@ -37,7 +37,7 @@ def returns_of(panel: Panel, window: Window) -> bytes:
 
 def chosen_of(panel: Panel, selection: Selection, facts: Path) -> bytes:
     request = Request(panel=panel, windows=(WINDOW,), selection=selection, floor=2, seed=1)
-    [choice] = choose([request], facts=facts, workers=0)
+    [choice] = choose([request], facts=facts)
     return choice.selected.tobytes() + choice.eligible.tobytes()
 
 

@@ -34,7 +34,7 @@ def test_a_choice_is_made_anew_when_code_that_it_hangs_on_changes(
     )
 
     def files() -> int:
-        choose([request], facts=tmp_path, workers=0)
+        choose([request], facts=tmp_path)
         return len(list(tmp_path.rglob("*.npz")))
 
     once = files()
