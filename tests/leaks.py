@@ -119,7 +119,7 @@ def selected(panel: Panel, window: Window, *, selection: Selection) -> FloatArra
     """Choose as a tournament does."""
     with tempfile.TemporaryDirectory() as facts:
         request = Request(panel=panel, windows=(window,), selection=selection, floor=2, seed=1)
-        [choice] = choose([request], facts=Path(facts), workers=0)
+        [choice] = choose([request], facts=Path(facts))
     taken: FloatArray = choice.selected[0].astype(np.float64)
     return taken
 
@@ -138,7 +138,7 @@ def weighted(panel: Panel, window: Window, *, profile: Profile) -> FloatArray:
         masks=np.ones((1, len(panel.instruments)), dtype=np.bool_),
     )
     with tempfile.TemporaryDirectory() as facts:
-        [answer] = solve([question], facts=Path(facts), workers=0)
+        [answer] = solve([question], facts=Path(facts))
     return answer.weights
 
 
