@@ -21,12 +21,16 @@ from engine.features.strategy import Strategy
 from engine.schedule.windows import Window, walk_forward
 from engine.selection.universe import Selection
 from engine.strategy_files import add_folder, load_strategy, strategy_names
+from engine.workforce import ThisProcess
 from research import fresh_signals, strategy_check
 from research.fresh_signals import Depth, roots_of, values_of
 from research.graph_nodes import bits_apart
 from research.strategy_check import CheckOutcome, CheckResult, peek_check, truncation_checks
 from research.training_check import fit_check, reads_beyond, scrambled
-from tests import leaks
+from research.tuning import search_all
+from research.tuning_objectives import Objective
+from research.tuning_search import Quest, ranges_of
+from tests import boards, leaks
 from tests.builders import random_panel
 
 PANEL = random_panel(180, 6, seed=3)
@@ -281,6 +285,31 @@ def test_a_tuner_of_its_training_panel_passes() -> None:
 def test_a_tuner_that_finds_the_whole_history_is_caught() -> None:
     assert_caught(checked(leaks.tuned_on_hidden_panel), "tuned_on_hidden_panel")
     assert_caught(answered(leaks.tuned_on_all_rows), "tuned_on_all_rows")
+
+
+def test_the_tuner_itself_learns_the_same_whatever_comes_after_its_training_rows() -> None:
+    kind = type(load_strategy("trend"))
+    quest = Quest(
+        kind=kind,
+        base={"fast": 5, "slow": 20},
+        ranges=ranges_of(kind, {"fast": (2, 8), "slow": (10, 30)}),
+        objectives=(Objective.SHARPE,),
+        trials=4,
+        seed=3,
+        pruning=False,
+        settings=boards.settings(),
+    )
+    (window,) = walk_forward(200, train=150, test=50, step=50, purge=2)
+    panel = random_panel(200, 3, seed=6)
+
+    def searched(panel: Panel) -> str:
+        return repr(list(search_all(quest, panel, (window,), None, ThisProcess())))
+
+    found = searched(panel)
+
+    assert "COMPLETE" in found
+    assert searched(scrambled(panel, window.train_stop, np.random.default_rng(2))) == found
+    assert searched(scrambled(panel, window.train_stop - 1, np.random.default_rng(2))) != found
 
 
 # --------------------------------------------------------------------------------------- the check itself
