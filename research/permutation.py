@@ -21,7 +21,6 @@ References
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,19 +39,18 @@ from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Plan
 from engine.pipeline.run import Column, Detail, Settings, run_all
-from engine.processes import worker_processes
 from engine.schedule.windows import Rebalance, Window, plan
 from engine.selection.components import block_starts
 from engine.selection.log_mps import LogMps
 from engine.selection.log_mps_fast import eligible_fast, select_log_mps_fast
 from engine.selection.universe import Eligibility, Selection
+from engine.workforce import THIS_PROCESS, Shared, Workforce
 from research.arena import Contestant
 from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, market_panel, unlimited
 from research.cell_store import read_arrays, write_arrays
 from research.cells import day_ends
 from research.configuration import TournamentConfiguration
 from research.excess import excess_returns, mean_gross
-from research.fresh_signals import panel_parts
 from research.grounds import Prepared
 from research.sources import library_versions, sources_hash
 from research.training import training_rows
@@ -79,7 +77,7 @@ _SOURCES = (
     "research/permutation.py",
     "research/training.py",
 )
-# Permutations that a worker is handed at a time: the panel is sent along with each lot.
+# Permutations that a worker is handed at a time, and the most that are lost by an interruption.
 _LOT = 4
 
 # Of a share in units of 1e-4: sums that are rounded once more or less differ by some 1e-11 of one.
@@ -449,7 +447,7 @@ def search_null(
     *,
     seed: int,
     facts: Path,
-    workers: int,
+    workforce: Workforce = THIS_PROCESS,
     count: int = PERMUTATIONS,
     progress: Progress | None = None,
 ) -> PermutationRecord:
@@ -464,8 +462,8 @@ def search_null(
         Of the permutations.
     facts
         Folder of what was played before, such as `cache_folder() / "permutations"`.
-    workers
-        Processes; 0 plays in this one.
+    workforce
+        Who plays. No result depends on it.
     progress
         Called with the number of permutations done, and of all.
 
@@ -483,20 +481,14 @@ def search_null(
     done = {number: found for number in paths if (found := _read(*paths[number])) is not None}
     missing = [number for number in paths if number not in done]
     lots = [missing[first : first + _LOT] for first in range(0, len(missing), _LOT)]
-    if workers == 0:
-        for lot in lots:
-            done |= _play_lot(search, seed, lot, paths)
-            _tell(progress, done, paths)
-    elif lots:
-        sent = _sendable(search)
-        with worker_processes(workers) as pool:
-            running = [
-                pool.submit(_play_sent, sent, seed, lot, {number: paths[number] for number in lot})
-                for lot in lots
-            ]
-            for future in as_completed(running):
-                done |= future.result()
-                _tell(progress, done, paths)
+    shared = workforce.share(search) if lots else None
+    for place, best in workforce.stream(_play_lot, [(shared, seed, tuple(lot)) for lot in lots]):
+        for number, found in zip(lots[place], best, strict=True):
+            path, key = paths[number]
+            write_arrays(path, key, {"best": found})
+            done[number] = found
+        if progress is not None:
+            progress(len(done), len(paths))
     return PermutationRecord(
         strategies=tuple(contestant.name for contestant in search.contestants),
         null_by_strategy=np.array([done[number] for number in range(1, count + 1)]),
@@ -506,11 +498,6 @@ def search_null(
         first_row=search.settings.start_row,
         search_hash=search.content_hash,
     )
-
-
-def _tell(progress: Progress | None, done: dict[int, FloatArray], paths: dict[int, tuple[Path, str]]) -> None:
-    if progress is not None:
-        progress(len(done), len(paths))
 
 
 def _path(facts: Path, search: Search, seed: int, number: int) -> tuple[Path, str]:
@@ -525,31 +512,16 @@ def _read(path: Path, key: str) -> FloatArray | None:
     return None if stored is None else stored["best"].astype(np.float64)
 
 
-def _sendable(search: Search) -> dict[str, Any]:
-    parts = {field.name: getattr(search, field.name) for field in fields(search)}
-    return parts | {"panel": panel_parts(search.panel)}
-
-
-def _play_sent(
-    sent: dict[str, Any], seed: int, lot: Sequence[int], paths: dict[int, tuple[Path, str]]
-) -> dict[int, FloatArray]:
-    return _play_lot(Search(**(sent | {"panel": Panel(**sent["panel"])})), seed, lot, paths)
-
-
-def _play_lot(
-    search: Search, seed: int, lot: Sequence[int], paths: dict[int, tuple[Path, str]]
-) -> dict[int, FloatArray]:
-    """Play some permutations and keep each; runs in a worker, so that a killed parent loses nothing."""
-    starts = _block_starts(search) if Selection.LOG_MPS in search.selections else None
-    found = {}
+def _play_lot(shared: Shared[Search], seed: int, lot: Sequence[int]) -> list[FloatArray]:
+    search = shared.get()
+    starts = _block_starts(search)
+    found = []
     for number in lot:
         panel = search.panel
         if number > 0:
             generator = np.random.Generator(np.random.PCG64([seed, number]))
             panel = permuted(panel, generator, first_row=search.settings.start_row)
-        found[number] = _best_of_each(search, panel, starts)
-        path, key = paths[number]
-        write_arrays(path, key, {"best": found[number]})
+        found.append(_best_of_each(search, panel, starts))
     return found
 
 
@@ -561,12 +533,13 @@ def best_of_each(search: Search, panel: Panel) -> FloatArray:
     FloatArray
         Shape (S,); minus infinity where no cell has an excess that is its own.
     """
-    starts = _block_starts(search) if Selection.LOG_MPS in search.selections else None
-    return _best_of_each(search, panel, starts)
+    return _best_of_each(search, panel, _block_starts(search))
 
 
-def _block_starts(search: Search) -> IntArray:
+def _block_starts(search: Search) -> IntArray | None:
     """Return the bootstrap of every window as `engine.pipeline.planning.select_window` draws it."""
+    if Selection.LOG_MPS not in search.selections:
+        return None
     terms = LogMps(floor=search.floor)
     return np.array(
         [
