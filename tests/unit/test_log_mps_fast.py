@@ -22,10 +22,9 @@ def worlds(count: int, instruments: int, *, seed: int, rows: int = ROWS) -> Floa
     common = generator.standard_normal((count, rows, 1))
     own = generator.standard_t(4, (count, rows, instruments))
     share = generator.uniform(0.0, 1.0, (count, 1, instruments)).round()
-    returns: FloatArray = 0.012 * (share * common + (1.1 - share) * own) + generator.normal(
-        0, 0.002, instruments
-    )
-    closes: FloatArray = 50.0 * np.cumprod(1.0 + np.clip(returns, -0.15, 0.15), axis=1)
+    mixed = share * common + (1.1 - share) * own
+    returns = 0.012 * mixed + generator.normal(0, 0.002, instruments)
+    closes: FloatArray = np.asarray(50.0 * np.cumprod(1.0 + np.clip(returns, -0.15, 0.15), axis=1))
     closes[::5, 30, 1] = np.nan
     closes[1::5, 40:, 2] *= 1.5
     # Never moved, and moved on a few days only: ties, tails of zeros and chunks without variance.
