@@ -109,13 +109,12 @@ def resampled_rows(
     ----------
     .. [1] Politis and Romano (1994), The stationary bootstrap, JASA 89(428)
     """
-    steps = np.arange(n_rows)
     for flags, starts in _blocks(n_rows, n_bootstraps, length, rng):
-        began = np.maximum.accumulate(np.where(flags, steps, 0), axis=1)
-        first = np.zeros(flags.shape, dtype=np.int64)
-        first[flags] = starts
-        rows = np.take_along_axis(first, began, axis=1) + (steps - began)
-        yield np.where(rows >= n_rows, rows - n_rows, rows)
+        places = np.flatnonzero(flags)
+        lengths = np.diff(places, append=flags.size)
+        rows = np.arange(flags.size) + np.repeat(starts - places, lengths)
+        rows[rows >= n_rows] -= n_rows
+        yield rows.reshape(flags.shape)
 
 
 def resampled_counts(
