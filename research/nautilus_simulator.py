@@ -16,6 +16,7 @@ Its rules are those of the core with these exceptions, and a parity gap is the s
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -24,11 +25,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.core.settings import MARKETABLE_LIMIT, Rules
+from engine.core.records import FILL_FIELDS, ORDER_FIELDS
+from engine.core.settings import MARKET, MARKETABLE_LIMIT, Rules
+from engine.core.styles import STYLE_STOP, STYLE_TAKE, STYLE_TRAIL
 from engine.domain.errors import InputError, SimulatorError
-from engine.domain.panel import FloatArray
-from research.nautilus_worker import PRICE_DIGITS, pack, read_frame, unpack, write_frame
+from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.reasons import Reason
+from engine.features.evaluate import evaluate
+from engine.features.expression import Expression
+from engine.pipeline.run import Outcome, Settings
+from research.nautilus_worker import ENTRY_FIELDS, PRICE_DIGITS, pack, read_frame, unpack, write_frame
 from research.simulators import FillTable, Resimulated, TargetRun, books_of, carried_forward
 
 PEERS_VARIABLE = "GAUNTLET_PEERS"
@@ -53,6 +61,94 @@ class MarketTargets:
     targets: TargetRun
     rules: Rules
     volumes: FloatArray | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrderRun:
+    """An account whose orders are given and whose fills are nautilus' own: limits, stops, brackets.
+
+    Attributes
+    ----------
+    opens, highs, lows, closes
+        Shape (R, N), NaN where not traded. A bar is told as open, low, high, close.
+    day_ends
+        Shape (R,), true on the last bar of a day.
+    entries
+        Shape (E, 8), see `nautilus_worker.ENTRY_FIELDS`: what was ordered at the close of a row, as the
+        position in lots that it leads to.
+    cancels
+        Shape (R, N): what rests was decided anew at the close of the row, with or without another order.
+    protection
+        Shape (E, 3), prices of stop and target, distance of the trail; 0 for none.
+    fee_rate, maker_rate, slippage_rate
+        Shares. Nautilus slips by ticks only, so slippage is charged with its taker fee and told apart after.
+    """
+
+    opens: FloatArray
+    highs: FloatArray
+    lows: FloatArray
+    closes: FloatArray
+    day_ends: npt.NDArray[np.bool_]
+    entries: IntArray
+    cancels: npt.NDArray[np.bool_]
+    protection: FloatArray
+    cash: float
+    fee_rate: float
+    maker_rate: float
+    slippage_rate: float
+    lot_size: float
+
+
+def orders_of(
+    panel: Panel, settings: Settings, outcome: Outcome, order_roots: Sequence[Expression], account: int = 0
+) -> OrderRun:
+    """Return what the core ordered in an account of a run with records, for nautilus to work.
+
+    Raises
+    ------
+    SimulatorError
+        If the account may be short or borrow, or its orders are under way for more than a bar.
+    """
+    limits, costs, rules = settings.limits, settings.costs, settings.rules
+    if limits.short or limits.leverage > 1.0 or rules.latency_bars:
+        raise SimulatorError("nautilus is asked for long positions that are paid for, ordered a bar before")
+    first, rows = outcome.rows[0], slice(*outcome.rows)
+    fills = dict(zip(FILL_FIELDS, outcome.fill_records[account].T, strict=True))
+    held = np.zeros(panel.close[rows].shape, dtype=np.int64)
+    np.add.at(held, (fills["row"] - first, fills["instrument"]), fills["lots"])
+    held = np.cumsum(held, axis=0)
+    records = outcome.order_records[account]
+    records = records[records[:, ORDER_FIELDS.index("parent")] < 0]
+    orders = dict(zip(ORDER_FIELDS, records.T, strict=True))
+    row, n = orders["row"] - first, orders["instrument"]
+    expires = np.where(orders["expires"] < 0, -1, orders["expires"] - first)
+    told = {
+        "row": row, "instrument": n, "target": held[row, n] + orders["lots"], "kind": orders["kind"],
+        "limit_e8": orders["limit_e8"], "trigger_e8": orders["trigger_e8"],
+        "force": orders["time_in_force"], "expires": expires,
+    }  # fmt: skip
+    styles = evaluate(order_roots, panel)[[STYLE_STOP, STYLE_TAKE, STYLE_TRAIL]]
+    protection = np.nan_to_num(np.maximum(styles[:, orders["row"], n], 0.0), nan=0.0).T
+    cancels = ~np.isnan(outcome.decided[account])
+    replaced = orders["outcome"] == Reason.REPLACED
+    cancels[orders["closed"][replaced] - first, n[replaced]] = True
+    # A way out brings no bracket.
+    protection = np.where((orders["lots"] < 0)[:, None], 0.0, protection)
+    return OrderRun(
+        opens=panel.open[rows],
+        highs=panel.high[rows],
+        lows=panel.low[rows],
+        closes=panel.close[rows],
+        day_ends=panel.day_ends[rows],
+        entries=np.column_stack([told[name] for name in ENTRY_FIELDS]),
+        cancels=cancels,
+        protection=np.ascontiguousarray(protection),
+        cash=settings.cash,
+        fee_rate=costs.taker_fee_bps / _BPS,
+        maker_rate=costs.maker_fee_bps / _BPS,
+        slippage_rate=(costs.half_spread_bps + costs.slippage_bps) / _BPS,
+        lot_size=rules.lot_size,
+    )
 
 
 def available() -> Path | None:
@@ -89,6 +185,12 @@ def version(python: Path) -> str:
     if asked.returncode != 0:
         raise SimulatorError(f"nautilus: {python} has no nautilus_trader: run  make peers")
     return asked.stdout.strip()
+
+
+# What `TargetRun` alone means: the rules that vectorbt has as well.
+_PLAIN = Rules(order_kind=MARKET, participation=np.inf)
+
+Run = TargetRun | MarketTargets | OrderRun
 
 
 class NautilusWorker:
@@ -143,7 +245,7 @@ class NautilusWorker:
                     # What was not written when the process ended is of no use to anybody.
                     continue
 
-    def submit(self, run: TargetRun | MarketTargets) -> "Future[Resimulated]":
+    def submit(self, run: Run) -> "Future[Resimulated]":
         """Queue an account; read it with `result`.
 
         A `TargetRun` alone is played as vectorbt plays it: market orders, lots of a millionth, any volume.
@@ -160,22 +262,29 @@ class NautilusWorker:
         """
         return future.result()
 
-    def _play(self, run: TargetRun | MarketTargets) -> Resimulated:
-        targets = run.targets if isinstance(run, MarketTargets) else run
+    def _play(self, run: Run) -> Resimulated:
         said, arrays = self._ask(_request(run))
         if "problem" in said:
             raise SimulatorError(f"nautilus: {said['problem']}")
         table = arrays["fills"]
-        rules = run.rules if isinstance(run, MarketTargets) else _PLAIN
+        match run:
+            case OrderRun():
+                closes, cash, lot_size = run.closes, run.cash, run.lot_size
+            case MarketTargets():
+                closes, cash, lot_size = run.targets.closes, run.targets.cash, run.rules.lot_size
+            case TargetRun():
+                closes, cash, lot_size = run.closes, run.cash, _PLAIN.lot_size
         fills = FillTable(
             rows=table[:, 0].astype(np.int64),
             instruments=table[:, 1].astype(np.int64),
-            units=table[:, 2] * rules.lot_size,
+            units=table[:, 2] * lot_size,
             prices=table[:, 3],
             fees=table[:, 4],
         )
-        answer = books_of(fills, carried_forward(targets.closes), targets.cash, f"nautilus {said['version']}")
-        _require_same_books(fills, targets.cash, float(arrays["cash"]), arrays["positions"])
+        _require_same_books(fills, cash, float(arrays["cash"]), arrays["positions"])
+        if isinstance(run, OrderRun):
+            fills = _slippage_apart(fills, table[:, 5] == 1.0, run.slippage_rate)
+        answer = books_of(fills, carried_forward(closes), cash, f"nautilus {said['version']}")
         if not (np.isfinite(answer.equity).all() and (answer.equity > 0).all()):
             row = int(np.argmin(np.isfinite(answer.equity) & (answer.equity > 0)))
             raise SimulatorError(f"nautilus: equity is {answer.equity[row]} on row {row}")
@@ -202,15 +311,33 @@ class NautilusWorker:
         return f": {said[-_LAST_WORDS:]}" if said else ""
 
 
-# What `TargetRun` alone means: the rules that vectorbt has as well.
-_PLAIN = Rules(order_kind=0, participation=np.inf)
+def _slippage_apart(fills: FillTable, maker: npt.NDArray[np.bool_], rate: float) -> FillTable:
+    """Move slippage from the fee into the price, as the core books it; the cash of a fill stays the same."""
+    slipped = np.where(maker, 0.0, rate)
+    return FillTable(
+        rows=fills.rows,
+        instruments=fills.instruments,
+        units=fills.units,
+        prices=fills.prices * (1.0 + np.sign(fills.units) * slipped),
+        fees=fills.fees - np.abs(fills.units) * fills.prices * slipped,
+    )
 
 
-def _request(run: TargetRun | MarketTargets) -> bytes:
+def _request(run: Run) -> bytes:
+    if isinstance(run, OrderRun):
+        settings: dict[str, Any] = {
+            "cash": run.cash,
+            "taker_rate": run.fee_rate + run.slippage_rate,
+            "maker_rate": run.maker_rate,
+            "spread_rate": 0.0,
+            "lot_size": run.lot_size,
+        }
+        prices = {"opens": run.opens, "highs": run.highs, "lows": run.lows, "closes": run.closes}
+        told = {"entries": run.entries, "cancels": run.cancels, "protection": run.protection}
+        return pack(settings, **prices, **told, day_ends=run.day_ends)
     whole = run if isinstance(run, MarketTargets) else MarketTargets(targets=run, rules=_PLAIN)
     targets, rules = whole.targets, whole.rules
     settings = {
-        "kind": "targets",
         "cash": targets.cash,
         "cash_buffer": targets.cash_buffer,
         "taker_rate": targets.fee_rate,

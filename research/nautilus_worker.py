@@ -6,6 +6,7 @@ row reach nautilus as quotes, its own venue matches the orders, and its own acco
 """
 
 import io
+import itertools
 import json
 import os
 import queue
@@ -75,6 +76,9 @@ def digits_of(step: float) -> int:
     return max(0, -int(Decimal(repr(step)).normalize().as_tuple().exponent))
 
 
+_ACCOUNTS = itertools.count()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What was asked for; arrays have shape (R, N)."""
@@ -140,7 +144,8 @@ class Floor:
         self.nt, self.job = nt, job
         self.digits = digits_of(job.lot)
         self.raw_lot = int(Decimal(repr(job.lot)) * 10**nt.FIXED_PRECISION)
-        self.venue = nt.Venue("VENUE")
+        # Nautilus remembers for each name of a venue whether it lends, as long as the process lives.
+        self.venue = nt.Venue(f"VENUE{next(_ACCOUNTS)}")
         self.currency = nt.Currency("QUOTE", PRICE_DIGITS, 0, "QUOTE", nt.CurrencyType.CRYPTO)
         self.plenty = nt.Quantity(_PLENTY, self.digits)
         self.instruments = [self._instrument(n) for n in range(job.count)]
@@ -393,7 +398,7 @@ class OrderDesk:
         if n in self.standing:
             order, place = self.standing[n]
             force, expires = int(arrays["entries"][place][6]), int(arrays["entries"][place][7])
-            replaced = any(int(arrays["entries"][due][1]) == n for due in self.due.get(row, ()))
+            replaced = bool(arrays["cancels"][row, n])
             over = (0 <= expires <= row) or (force == _DAY and bool(arrays["day_ends"][row]))
             if replaced or over:
                 self._cancel(order)
@@ -531,15 +536,16 @@ def trader_of(floor: Floor, desk: TargetDesk | OrderDesk, opening: dict[int, int
 
 
 def gap_model(nt: Any, clock: Any, digits: int) -> Any:
-    """Return a fill model under which a stop that the open has passed trades at the open.
+    """Return a fill model under which an order that the open has passed trades at the open.
 
-    Nautilus itself would give it its trigger. A touch does not fill a limit.
+    Nautilus itself would give a stop its trigger and a limit its limit, at prices that the bar never had.
+    A touch does not fill a limit.
     """
 
     class GapModel(nt.FillModel):  # type: ignore[misc]
         def get_orderbook_for_fill_simulation(self, instrument: Any, order: Any, bid: Any, ask: Any) -> Any:
             at_open = (clock.timestamp_ns() - _FIRST_ROW) % _ROW == OPEN
-            if order.order_type != nt.OrderType.STOP_MARKET or not at_open:
+            if order.order_type == nt.OrderType.MARKET or not at_open:
                 return None
             book = nt.OrderBook(instrument_id=instrument.id, book_type=nt.BookType.L2_MBP)
             size = nt.Quantity(_PLENTY, digits)
@@ -574,6 +580,8 @@ def play(settings: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
             starting_balances=[nt.Money(settings["cash"], floor.currency)],
             fill_model=gap_model(nt, engine.kernel.clock, floor.digits) if job.by_orders else None,
             reject_stop_orders=False,
+            # A stop that buys may cost more than it was sized for; nautilus would end the run over a cent.
+            allow_cash_borrowing=job.by_orders,
         )
         for instrument in floor.instruments:
             engine.add_instrument(instrument)

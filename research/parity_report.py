@@ -26,6 +26,7 @@ import numpy as np
 from engine.core.records import ACCRUAL_FIELDS, FILL_FIELDS, ORDER_FIELDS
 from engine.core.settings import MARKETABLE_LIMIT, Rules
 from engine.domain.errors import InvalidValueError
+from engine.domain.orders import OrderKind
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.reasons import Cause, Reason
 from engine.pipeline.run import Outcome, Settings
@@ -56,6 +57,7 @@ class Difference(Enum):
     DELISTED = "booked out on one side, held at the last close on the other"
     ACCRUED = "borrowing, interest or funding booked on one side"
     PATH = "limits and stops were matched in another order of prices inside the bar"
+    STOP_LIMIT = "a triggered stop-limit filled at its limit here, at its trigger there"
     TIMING = "the same fill at another bar"
     MISSING = "one side has no fill and gives no reason"
     UNEXPLAINED = "no rule accounts for it"
@@ -79,8 +81,9 @@ class Market:
 
     Attributes
     ----------
-    opens, marks, volumes
-        Prices at which orders are filled before costs; last closes so far; units, NaN where unknown.
+    opens, highs, lows, marks, volumes
+        Prices at which orders are filled before costs; ends of the bar; last closes so far; units, NaN where
+        unknown.
     decided
         Target weights of what was decided at the close of a row, else NaN. All NaN where the account works
         limits and stops, whose quantities do not follow from weights.
@@ -91,6 +94,8 @@ class Market:
     symbols: tuple[str, ...]
     timestamps: IntArray
     opens: FloatArray
+    highs: FloatArray
+    lows: FloatArray
     marks: FloatArray
     volumes: FloatArray
     decided: FloatArray
@@ -114,6 +119,9 @@ class Account:
         By row and instrument: why a fill is not what was wanted, where the simulator says so.
     exits
         Rows and instruments of holdings that were booked out.
+    at_limit
+        Rows and instruments of fills of stop-limits: we book the worst price that they accept, even where
+        the bar never had it.
     accrued
         Cash that moved without a fill.
     floors_lots, has_bound, has_participation
@@ -125,6 +133,7 @@ class Account:
     equity: FloatArray
     reasons: Mapping[tuple[int, int], Reason] = field(default_factory=dict)
     exits: frozenset[tuple[int, int]] = frozenset()
+    at_limit: frozenset[tuple[int, int]] = frozenset()
     accrued: float = 0.0
     floors_lots: bool = True
     has_bound: bool = True
@@ -432,9 +441,20 @@ def _unplanned(market: Market, left: _Side, right: _Side, row: int, n: int) -> D
     if (row, n) in left.account.exits or (row, n) in right.account.exits:
         return Difference.DELISTED
     if market.by_orders:
-        return Difference.PATH
+        cells = [side.cells[row, n] for side in (left, right) if (row, n) in side.cells]
+        return _path(market, left.account, cells, row, n)
     alone = (row, n) not in left.cells or (row, n) not in right.cells
     return Difference.MISSING if alone else Difference.UNEXPLAINED
+
+
+def _path(market: Market, ours: Account, cells: Iterable[_Cell], row: int, n: int) -> Difference:
+    """Return `PATH` where every price lies in the bar, slippage included."""
+    if (row, n) in ours.at_limit:
+        return Difference.STOP_LIMIT
+    low = float(market.lows[row, n]) * (1.0 - market.slippage_rate) - 1e-8
+    high = float(market.highs[row, n]) * (1.0 + market.slippage_rate) + 1e-8
+    inside = all(low <= cell.price <= high for cell in cells)
+    return Difference.PATH if inside else Difference.UNEXPLAINED
 
 
 def _why(
@@ -485,10 +505,10 @@ def _money(
     market: Market, ours: tuple[_Side, _Cell], theirs: tuple[_Side, _Cell], row: int, n: int, price: float
 ) -> Iterable[Finding]:
     """Return what other prices and other fees of a row are worth."""
-    (_, a), (_, b) = ours, theirs
+    a, b = ours[1], theirs[1]
     by_price = -(b.notional - a.notional) + (b.units - a.units) * price
     if a is not _NOTHING and b is not _NOTHING and by_price != 0.0:
-        yield _plain(_why_price(market, a, b, row, n), row, n, by_price, price)
+        yield _plain(_why_price(market, ours[0].account, a, b, row, n, by_price), row, n, by_price, price)
     if a.fees != b.fees:
         at_rate = all(
             abs(cell.fees - market.fee_rate * cell.traded) <= 2e-8 + 1e-9 * cell.fees
@@ -499,11 +519,13 @@ def _money(
         yield _plain(kind, row, n, a.fees - b.fees, price)
 
 
-def _why_price(market: Market, a: _Cell, b: _Cell, row: int, n: int) -> Difference:
-    if abs(a.price - b.price) <= 1.01e-8 + 1e-12 * abs(a.price):
+def _why_price(
+    market: Market, ours: Account, a: _Cell, b: _Cell, row: int, n: int, by_price: float
+) -> Difference:
+    if abs(by_price) <= 1.1e-8 * b.traded / b.price + 1e-12 * (a.traded + b.traded):
         return Difference.PRICE_ROUNDING
     if market.by_orders:
-        return Difference.PATH
+        return _path(market, ours, (a, b), row, n)
     if not (_at_model(market, a, row, n, impact=market.impact_coefficient) and _at_model(market, b, row, n)):
         return Difference.UNEXPLAINED
     return Difference.SPREAD if a.units * b.units < 0.0 else Difference.IMPACT
@@ -551,6 +573,8 @@ def market_told(panel: Panel, settings: Settings, outcome: Outcome, *, by_orders
         symbols=panel.symbols,
         timestamps=panel.timestamps[rows],
         opens=panel.open[rows],
+        highs=panel.high[rows],
+        lows=panel.low[rows],
         marks=carried_forward(panel.close[: rows.stop])[rows.start :],
         volumes=panel.volume[rows],
         decided=np.full(decided.shape, np.nan) if by_orders else decided,
@@ -579,6 +603,9 @@ def core_account(outcome: Outcome, rules: Rules) -> Account:
     for row, n in np.argwhere(outcome.decisions[0, :, 1] == Reason.BELOW_MINIMUM).tolist():
         reasons[row + 1, n] = Reason.BELOW_MINIMUM
     left = fills["cause"] == Cause.DELISTED
+    # A fill without an order (booked out) has number -1.
+    kinds = np.append(orders["kind"], -1)[fills["order"]]
+    at_limit = kinds == OrderKind.STOP_LIMIT
     accrued = outcome.accrual_records[0][:, ACCRUAL_FIELDS.index("amount_e8")].sum() / _UNITS_E8
     return Account(
         name="core",
@@ -591,11 +618,14 @@ def core_account(outcome: Outcome, rules: Rules) -> Account:
         ),
         equity=outcome.equity[0],
         reasons=reasons,
-        exits=frozenset(
-            zip((fills["row"][left] - first).tolist(), fills["instrument"][left].tolist(), strict=True)
-        ),
+        exits=_places(fills["row"][left] - first, fills["instrument"][left]),
+        at_limit=_places(fills["row"][at_limit] - first, fills["instrument"][at_limit]),
         accrued=float(accrued),
     )
+
+
+def _places(rows: IntArray, instruments: IntArray) -> frozenset[tuple[int, int]]:
+    return frozenset(zip(rows.tolist(), instruments.tolist(), strict=True))
 
 
 # --- in words --------------------------------------------------------------------------------------------
