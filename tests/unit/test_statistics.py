@@ -81,7 +81,7 @@ def test_the_best_of_many_without_an_edge(n_trials: int, published: float) -> No
     [(1, 0.0), (2, 1 / math.sqrt(math.pi)), (10, 1.5388), (100, 2.5076), (1000, 3.2414)],
 )
 def test_the_exact_best_of_many_and_its_inverse(n_trials: int, published: float) -> None:
-    # Two: 1 / root(pi); the others are those beside which STATISTICS 1.2 puts the approximation, to 5e-5.
+    # Two have 1 / root(pi) in closed form; the others are tabulated normal order statistics, to 5e-5.
     assert exact_expected_maximum(n_trials) == pytest.approx(published, abs=5e-5)
     assert equivalent_trials(exact_expected_maximum(n_trials)) == pytest.approx(n_trials, rel=1e-9)
     assert equivalent_trials(-0.3) == 1.0

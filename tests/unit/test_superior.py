@@ -191,30 +191,21 @@ def test_what_is_already_found_no_longer_competes() -> None:
 
 
 def test_noise_fails_as_often_as_it_says_and_an_edge_is_found() -> None:
-    """STATISTICS 1.3: 100 noise strategies pass in at most 8% of families, a Sharpe ratio of 3 in 95%."""
+    """Noise passes in at most 8% of families at 5%, a Sharpe ratio of 3 in five years in 95% of them."""
+    asked = {"n_bootstraps": 199, "block_length": 2}  # about the length that the rule asks for
     passed = found = found_by_step_down = 0
-    length = 2.0  # about what the rule asks for, without asking it
     for seed in range(100):
-        excess = noise(seed)
-        passed += (
-            superior_predictive_ability(
-                excess, rng=generator(seed), n_bootstraps=199, block_length=length
-            ).p_consistent
-            <= 0.05
-        )
-        if seed < 40:
+        excess = noise(seed, n_columns=50)
+        passed += superior_predictive_ability(excess, rng=generator(seed), **asked).p_consistent <= 0.05
+        if seed < 20:
             excess[:, 13] += 0.01 * 3 / np.sqrt(252)
-            judged = superior_predictive_ability(
-                excess, rng=generator(seed), n_bootstraps=199, block_length=length
-            )
+            judged = superior_predictive_ability(excess, rng=generator(seed), **asked)
             found += judged.p_consistent <= 0.05
-            found_by_step_down += (
-                step_down(excess, rng=generator(seed), n_bootstraps=199, block_length=length)[13] <= 0.05
-            )
+            found_by_step_down += step_down(excess, rng=generator(seed), **asked)[13] <= 0.05
 
     assert 1 <= passed <= 8
-    assert found >= 38
-    assert found_by_step_down >= 38
+    assert found >= 19
+    assert found_by_step_down >= 19
 
 
 # ----------------------------------------------------------------------------------------- properties
