@@ -54,8 +54,26 @@ class RiskfolioProfile(StrEnum):
     """What riskfolio-lib is asked for."""
 
     MIN_VARIANCE = "min_variance"
+    MAX_SHARPE = "max_sharpe"
     HRP = "hrp"
+    HERC = "herc"
+    NCO = "nco"
+    RISK_PARITY = "risk_parity"
     MEAN_CVAR = "mean_cvar"
+    BARBELL = "barbell"
+
+
+class SkfolioProfile(StrEnum):
+    """What skfolio is asked for: the same problems, solved by other code."""
+
+    MIN_VARIANCE = "min_variance"
+    MAX_SHARPE = "max_sharpe"
+    HRP = "hrp"
+    HERC = "herc"
+    NCO = "nco"
+    RISK_PARITY = "risk_parity"
+    MEAN_CVAR = "mean_cvar"
+    BARBELL = "barbell"
 
 
 class OrderKind(StrEnum):
@@ -107,21 +125,49 @@ class Windows(Section):
 
 
 class Allocations(Section):
-    """Engines, and the profiles that each is asked for."""
+    """Engines, and the profiles that each is asked for; one that is left out is not asked."""
 
-    native: tuple[NativeProfile, ...] = tuple(NativeProfile)
-    riskfolio: tuple[RiskfolioProfile, ...] = tuple(RiskfolioProfile)
+    native: tuple[NativeProfile, ...] = ()
+    riskfolio: tuple[RiskfolioProfile, ...] = ()
+    skfolio: tuple[SkfolioProfile, ...] = ()
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
-        if not self.native and not self.riskfolio:
+        if not self.pairs():
             raise ValueError("name at least one profile, e.g. native: [equal_weight]")
         return self
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Return (engine, profile) of every allocation, in the order of the file."""
-        native = tuple(("native", str(profile)) for profile in self.native)
-        return native + tuple(("riskfolio", str(profile)) for profile in self.riskfolio)
+        return tuple(
+            (engine, str(profile)) for engine in type(self).model_fields for profile in getattr(self, engine)
+        )
+
+    def only(self, engine: str, profile: str) -> Self:
+        """Return the section with nothing but one allocation, by name."""
+        names = {field: (profile,) if field == engine else () for field in type(self).model_fields}
+        return type(self).model_validate_json(json.dumps(names))
+
+
+# Every profile that has an answer whatever the market did, each by the library that is cheap at it, and three
+# by both. `max_sharpe` has none when no instrument rose over the training rows: 1 window of us20, 18 of us5.
+STANDARD_ALLOCATIONS = Allocations(
+    native=tuple(NativeProfile),
+    riskfolio=(
+        RiskfolioProfile.MIN_VARIANCE,
+        RiskfolioProfile.HRP,
+        RiskfolioProfile.HERC,
+        RiskfolioProfile.MEAN_CVAR,
+        RiskfolioProfile.BARBELL,
+    ),
+    skfolio=(
+        SkfolioProfile.MIN_VARIANCE,
+        SkfolioProfile.HRP,
+        SkfolioProfile.NCO,
+        SkfolioProfile.RISK_PARITY,
+        SkfolioProfile.MEAN_CVAR,
+    ),
+)
 
 
 class RuleSettings(Section):
@@ -371,7 +417,7 @@ class TournamentConfiguration(Section):
     windows: Windows = Windows()
     selections: Annotated[tuple[Selection, ...], Field(min_length=1)] = tuple(Selection)
     rebalances: Annotated[tuple[Rebalance, ...], Field(min_length=1)] = tuple(Rebalance)
-    allocations: Allocations = Allocations()
+    allocations: Allocations = STANDARD_ALLOCATIONS
     simulators: Annotated[tuple[Simulator, ...], Field(min_length=1)] = STANDARD_SIMULATORS
     costs: str = Field(default="us_equity", min_length=1)
     limits: str = Field(default="research_default", min_length=1)
@@ -388,6 +434,7 @@ class TournamentConfiguration(Section):
             raise ValueError("simulators must hold core: only its rows can be candidates")
         for field in ("strategies", "selections", "rebalances", "simulators"):
             _once(field, [str(value) for value in getattr(self, field)])
+        _once("allocations", [f"{engine}/{profile}" for engine, profile in self.allocations.pairs()])
         _once("universes", [universe.name for universe in self.universes])
         if ALL_STRATEGIES not in self.strategies:
             for name in self.parameters:

@@ -25,8 +25,8 @@ from engine.workforce import LocalWorkers
 from research.backtest import equal_weight_of_listed, whole_history
 from research.baselines import buy_and_hold_plan, equal_weight_plan, market_panel, unlimited
 from research.cells import BaselineRole, day_ends
-from research.configuration import Allocations, NativeProfile, RiskfolioProfile, TournamentSettings
 from research.configuration import Selection as ConfiguredSelection
+from research.configuration import TournamentSettings
 from research.excess import excess_returns, mean_gross
 from research.grounds import prepare
 from research.passports import Rebuilt
@@ -350,15 +350,13 @@ def _column(strategy: Strategy, weights: Plan) -> Column:
 def _alone(rebuilt: Rebuilt) -> TournamentSettings:
     """Return the settings with one selection and one allocation: no other answer is asked for."""
     allocation = rebuilt.allocation
-    native = tuple(p for p in NativeProfile if (allocation.engine, allocation.profile) == ("native", p))
-    riskfolio = tuple(
-        p for p in RiskfolioProfile if (allocation.engine, allocation.profile) == ("riskfolio", p)
-    )
     selection = ConfiguredSelection(Selection(allocation.selection).value)
     configuration = rebuilt.settings.configuration.model_copy(
         update={
             "selections": (selection,),
-            "allocations": Allocations(native=native, riskfolio=riskfolio),
+            "allocations": rebuilt.settings.configuration.allocations.only(
+                allocation.engine, allocation.profile
+            ),
         }
     )
     return replace(rebuilt.settings, configuration=configuration)

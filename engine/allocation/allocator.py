@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.allocation import native, riskfolio_adapter
+from engine.allocation import native, riskfolio_adapter, skfolio_adapter
 from engine.domain.errors import AllocationError, InvalidValueError
 from engine.domain.panel import FloatArray, IntArray
 
@@ -24,6 +24,7 @@ class Engine(StrEnum):
 
     NATIVE = "native"
     RISKFOLIO = "riskfolio"
+    SKFOLIO = "skfolio"
 
 
 class Profile(StrEnum):
@@ -32,8 +33,13 @@ class Profile(StrEnum):
     EQUAL_WEIGHT = "equal_weight"
     INVERSE_VOLATILITY = "inverse_volatility"
     MIN_VARIANCE = "min_variance"
+    MAX_SHARPE = "max_sharpe"
     HRP = "hrp"
+    HERC = "herc"
+    NCO = "nco"
+    RISK_PARITY = "risk_parity"
     MEAN_CVAR = "mean_cvar"
+    BARBELL = "barbell"
 
 
 class Allocator(Protocol):
@@ -47,8 +53,21 @@ PROFILES: Mapping[tuple[Engine, Profile], Allocator] = {
     (Engine.NATIVE, Profile.EQUAL_WEIGHT): native.equal_weight,
     (Engine.NATIVE, Profile.INVERSE_VOLATILITY): native.inverse_volatility,
     (Engine.RISKFOLIO, Profile.MIN_VARIANCE): riskfolio_adapter.min_variance,
+    (Engine.RISKFOLIO, Profile.MAX_SHARPE): riskfolio_adapter.max_sharpe,
     (Engine.RISKFOLIO, Profile.HRP): riskfolio_adapter.hrp,
+    (Engine.RISKFOLIO, Profile.HERC): riskfolio_adapter.herc,
+    (Engine.RISKFOLIO, Profile.NCO): riskfolio_adapter.nco,
+    (Engine.RISKFOLIO, Profile.RISK_PARITY): riskfolio_adapter.risk_parity,
     (Engine.RISKFOLIO, Profile.MEAN_CVAR): riskfolio_adapter.mean_cvar,
+    (Engine.RISKFOLIO, Profile.BARBELL): riskfolio_adapter.barbell,
+    (Engine.SKFOLIO, Profile.MIN_VARIANCE): skfolio_adapter.min_variance,
+    (Engine.SKFOLIO, Profile.MAX_SHARPE): skfolio_adapter.max_sharpe,
+    (Engine.SKFOLIO, Profile.HRP): skfolio_adapter.hrp,
+    (Engine.SKFOLIO, Profile.HERC): skfolio_adapter.herc,
+    (Engine.SKFOLIO, Profile.NCO): skfolio_adapter.nco,
+    (Engine.SKFOLIO, Profile.RISK_PARITY): skfolio_adapter.risk_parity,
+    (Engine.SKFOLIO, Profile.MEAN_CVAR): skfolio_adapter.mean_cvar,
+    (Engine.SKFOLIO, Profile.BARBELL): skfolio_adapter.barbell,
 }
 
 
@@ -85,6 +104,11 @@ def allocate(engine: Engine, profile: Profile, returns: FloatArray) -> FloatArra
     AllocationError
         If the returns hold no answer, or the solver has none.
     """
+    return weights_of(quantise(unrounded(engine, profile, returns)))
+
+
+def unrounded(engine: Engine, profile: Profile, returns: FloatArray) -> FloatArray:
+    """Return the weights of `allocate` as the engine gave them, to compare engines with one another."""
     make = allocator(engine, profile)
     if returns.ndim != 2 or returns.shape[0] < 2 or returns.shape[1] < 1:
         raise AllocationError(
@@ -106,7 +130,7 @@ def allocate(engine: Engine, profile: Profile, returns: FloatArray) -> FloatArra
         weights[moved] = 1.0
     else:
         weights[moved] = make(np.ascontiguousarray(returns[:, moved]))
-    return weights_of(quantise(weights))
+    return weights
 
 
 def quantise(weights: FloatArray) -> IntArray:

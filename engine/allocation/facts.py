@@ -4,24 +4,30 @@ A file a fact, in a folder that may be deleted at any time. Files appear whole o
 processes that solve the same inputs write the same bytes.
 """
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from engine.allocation import allocator, clusters, conventions, riskfolio_adapter, skfolio_adapter
 from engine.allocation.allocator import WEIGHT_UNITS, Engine, Profile
-from engine.allocation.riskfolio_adapter import LIBRARIES
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, IntArray
 
-# Raise when the answer to the same inputs changes.
-FACTS_VERSION = 1
+_SHARED = (allocator, clusters, conventions)
+_ADAPTERS: Mapping[Engine, ModuleType] = {
+    Engine.RISKFOLIO: riskfolio_adapter,
+    Engine.SKFOLIO: skfolio_adapter,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,23 +46,48 @@ class AllocationTask:
 
 
 def input_hash(task: AllocationTask) -> str:
-    """Return the hash of everything that the weights depend on, versions of solvers included."""
-    libraries = LIBRARIES if task.engine is Engine.RISKFOLIO else ()
+    """Return the hash of everything that the weights depend on.
+
+    For a library these are its version, those of its solvers, and our sources between it and the weights.
+    Native weights are made anew wherever they are needed and compared themselves, so that a journal replays
+    under later sources too: their hash is of the question alone.
+    """
     return content_hash(
         {
-            "facts": FACTS_VERSION,
+            "kind": "allocation/2",
             "engine": task.engine,
             "profile": task.profile,
             "returns": task.returns,
-            "libraries": {name: _version(name) for name in libraries},
+            "code": _code(task.engine),
         }
     )
 
 
 @cache
-def _version(library: str) -> str:
-    # Read from the metadata of the package, which takes 2 ms: thousands of questions ask.
-    return version(library)
+def _code(engine: Engine) -> Mapping[str, str]:
+    # Once a process: thousands of questions ask, and the version of a package takes 2 ms to read.
+    adapter = _ADAPTERS.get(engine)
+    if adapter is None:
+        return {}
+    libraries: tuple[str, ...] = adapter.LIBRARIES
+    return {name: version(name) for name in libraries} | {"sources": sources_hash(adapter, *_SHARED)}
+
+
+def sources_hash(*modules: ModuleType) -> str:
+    """Return the SHA-256 of the files of some modules, names included.
+
+    Raises
+    ------
+    InvalidValueError
+        For a module without a file.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        if module.__file__ is None:
+            raise InvalidValueError(f"{module.__name__} has no source file, so it cannot be hashed")
+        digest.update(f"{module.__name__}\0".encode())
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

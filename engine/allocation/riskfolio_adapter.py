@@ -3,6 +3,9 @@
 It takes seconds to import, so that happens on the first solve: in a worker process, not in the program that
 waits for it. It answers failure with None and a printed line, which becomes an `AllocationError` here.
 
+Two thirds of the time of a convex solve it spends on building all of its other risk measures, which no
+option leaves out.
+
 References
 ----------
 .. [1] Cajas (2026), Riskfolio-Lib 7.4, https://riskfolio-lib.readthedocs.io
@@ -16,19 +19,36 @@ from typing import Any
 
 import numpy as np
 
+from engine.allocation import clusters
+from engine.allocation.conventions import (
+    GAP,
+    PERCENT,
+    SOLVER,
+    TAIL,
+    refuse_inaccurate,
+    require_positive_mean,
+)
 from engine.domain.errors import AllocationError
 from engine.domain.panel import FloatArray
 
-LIBRARIES = ("riskfolio-lib", "cvxpy", "clarabel", "scipy", "numpy")
+LIBRARIES = ("riskfolio-lib", "cvxpy", "clarabel", "scipy", "numpy", "pandas")
 
-# Conic solvers stop at absolute tolerances: with returns as shares weights were wrong by 1e-4, with percent
-# by 1e-9.
-_PERCENT = 100.0
+_GAPS = {SOLVER: {"tol_gap_abs": GAP, "tol_gap_rel": GAP}}
 
 
 def min_variance(returns: FloatArray) -> FloatArray:
     """Minimise the variance of the portfolio (sample covariance)."""
-    return _minimise_risk(returns, "MV")
+    return _solve("MV", returns, _convex("MV", "MinRisk"))
+
+
+def max_sharpe(returns: FloatArray) -> FloatArray:
+    """Maximise sample mean / sample standard deviation, risk-free rate 0.
+
+    Where no mean is positive there is no answer. Riskfolio would bound the risk then and maximise the mean,
+    whose optimum is to hold nothing, and divide that by its sum.
+    """
+    require_positive_mean("riskfolio", returns)
+    return _solve("Sharpe", returns, _convex("MV", "Sharpe"))
 
 
 def mean_cvar(returns: FloatArray) -> FloatArray:
@@ -36,7 +56,16 @@ def mean_cvar(returns: FloatArray) -> FloatArray:
 
     No expected returns enter: a mean of 180 days is noise that a linear programme would chase.
     """
-    return _minimise_risk(returns, "CVaR")
+    return _solve("CVaR", returns, _convex("CVaR", "MinRisk"))
+
+
+def risk_parity(returns: FloatArray) -> FloatArray:
+    """Let every instrument contribute the same to the variance (Richard and Roncalli 2019)."""
+
+    def solve(riskfolio: Any, frame: Any) -> Any:
+        return _portfolio(riskfolio, frame).rp_optimization(model="Classic", rm="MV", rf=0, b=None, hist=True)
+
+    return _solve("risk parity", returns, solve)
 
 
 def hrp(returns: FloatArray) -> FloatArray:
@@ -53,27 +82,86 @@ def hrp(returns: FloatArray) -> FloatArray:
     return _solve("HRP", returns, solve)
 
 
-def _minimise_risk(returns: FloatArray, measure: str) -> FloatArray:
-    def solve(riskfolio: Any, frame: Any) -> Any:
-        portfolio = riskfolio.Portfolio(returns=frame, alpha=0.05, sht=False, upperlng=1)
-        portfolio.assets_stats(method_mu="hist", method_cov="hist")
-        portfolio.solvers = ["CLARABEL"]
-        return portfolio.optimization(model="Classic", rm=measure, obj="MinRisk", rf=0, l=0, hist=True)
+def herc(returns: FloatArray) -> FloatArray:
+    """Hierarchical equal risk contribution (Raffinot 2018), Ward linkage, variance.
 
-    return _solve(measure, returns, solve)
+    The number of clusters is ours: riskfolio's gap statistic takes the standard deviation of the distances
+    in a cluster, skfolio's their mean, and they find different ones.
+    """
+
+    def solve(riskfolio: Any, frame: Any) -> Any:
+        return riskfolio.HCPortfolio(returns=frame).optimization(
+            model="HERC",
+            codependence="pearson",
+            rm="MV",
+            rf=0,
+            linkage=clusters.LINKAGE,
+            k=clusters.cluster_count(frame.shape[1]),
+            leaf_order=False,
+        )
+
+    return _solve("HERC", returns, solve)
+
+
+def nco(returns: FloatArray) -> FloatArray:
+    """Nested clustered optimisation (Lopez de Prado 2019): minimum variance in clusters, then among them.
+
+    Both steps see the same training rows. The number of clusters is that of `herc`.
+    """
+
+    def solve(riskfolio: Any, frame: Any) -> Any:
+        try:
+            return riskfolio.HCPortfolio(returns=frame, solvers=[SOLVER]).optimization(
+                model="NCO",
+                codependence="pearson",
+                obj="MinRisk",
+                rm="MV",
+                rf=0,
+                linkage=clusters.LINKAGE,
+                k=clusters.cluster_count(frame.shape[1]),
+                leaf_order=False,
+            )
+        except AttributeError as error:
+            # Riskfolio goes on with the None that a cluster without a solution gave it.
+            raise AllocationError(f"riskfolio NCO: a cluster has no solution ({error})") from error
+
+    return _solve("NCO", returns, solve)
+
+
+def barbell(returns: FloatArray) -> FloatArray:
+    """Hold antifragile instruments beside hierarchical risk parity of other clusters (`clusters.barbell`)."""
+    return clusters.barbell(returns, hrp)
+
+
+def _portfolio(riskfolio: Any, frame: Any) -> Any:
+    portfolio = riskfolio.Portfolio(returns=frame, alpha=TAIL, sht=False, upperlng=1)
+    portfolio.assets_stats(method_mu="hist", method_cov="hist")
+    portfolio.solvers = [SOLVER]
+    portfolio.sol_params = _GAPS
+    return portfolio
+
+
+def _convex(measure: str, objective: str) -> Callable[[Any, Any], Any]:
+    def solve(riskfolio: Any, frame: Any) -> Any:
+        return _portfolio(riskfolio, frame).optimization(
+            model="Classic", rm=measure, obj=objective, rf=0, l=0, hist=True
+        )
+
+    return solve
 
 
 def _solve(name: str, returns: FloatArray, solve: Callable[[Any, Any], Any]) -> FloatArray:
     printed = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(printed):
+        warnings.simplefilter("always")
         import pandas as pd
         import riskfolio
 
         try:
-            weights = solve(riskfolio, pd.DataFrame(returns * _PERCENT))
+            weights = solve(riskfolio, pd.DataFrame(returns * PERCENT))
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise AllocationError(f"riskfolio {name} of {returns.shape} returns: {error}") from error
+    refuse_inaccurate(f"riskfolio {name} of {returns.shape} returns", warned)
     if weights is None:
         said = " ".join(printed.getvalue().split()) or "no reason given"
         raise AllocationError(f"riskfolio {name} of {returns.shape} returns has no solution: {said}")

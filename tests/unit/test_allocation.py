@@ -1,16 +1,20 @@
-"""Allocations by hand, against exact solutions and against a second library."""
+"""Allocations by hand and against exact solutions; what is kept of them."""
 
 import json
 import math
 import sys
+from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
 
-from engine.allocation import riskfolio_adapter
+from engine.allocation import allocator as allocator_module
+from engine.allocation import clusters, conventions, facts, native, riskfolio_adapter, skfolio_adapter
 from engine.allocation.allocator import (
     PROFILES,
     WEIGHT_UNITS,
@@ -19,10 +23,12 @@ from engine.allocation.allocator import (
     allocate,
     allocator,
     quantise,
+    unrounded,
     weights_of,
 )
-from engine.allocation.facts import AllocationTask, FactStore, input_hash
-from engine.allocation.solve import Solution, solve_many
+from engine.allocation.cross_check import objective
+from engine.allocation.facts import AllocationTask, FactStore, input_hash, sources_hash
+from engine.allocation.solve import solve_many
 from engine.domain.errors import AllocationError, InvalidValueError
 from engine.domain.panel import FloatArray
 
@@ -75,15 +81,55 @@ def test_equal_weight_gives_the_odd_unit_to_the_first() -> None:
     assert weights.tolist() == [0.3334, 0.3333, 0.3333]
 
 
-def test_minimum_variance_of_two_instruments_by_hand() -> None:
-    # Uncorrelated, standard deviations 1 and 2: weights 4/5 and 1/5.
-    pattern = np.array([[1.0, 2.0], [1.0, -2.0], [-1.0, 2.0], [-1.0, -2.0]]) / 100
-    returns = np.tile(pattern, (10, 1))
-
-    assert_allclose(allocate(Engine.RISKFOLIO, Profile.MIN_VARIANCE, returns), [0.8, 0.2], atol=1e-4)
+# Uncorrelated, standard deviations 1 and 2 percent.
+UNCORRELATED = np.tile(np.array([[1.0, 2.0], [1.0, -2.0], [-1.0, 2.0], [-1.0, -2.0]]) / 100, (30, 1))
+LIBRARIES = (Engine.RISKFOLIO, Engine.SKFOLIO)
 
 
-def test_mean_cvar_is_the_optimum_of_the_linear_programme() -> None:
+@pytest.mark.parametrize("engine", LIBRARIES)
+@pytest.mark.parametrize(
+    ("profile", "first"),
+    [
+        # Inverse variance: 1 and 1/4.
+        (Profile.MIN_VARIANCE, 0.8),
+        (Profile.HRP, 0.8),
+        (Profile.HERC, 0.8),
+        (Profile.NCO, 0.8),
+        # Inverse volatility: 1 and 1/2.
+        (Profile.RISK_PARITY, 2 / 3),
+        # The sleeve, and a core of one: both have no skew and equal tails, so the first is the aggressor.
+        (Profile.BARBELL, 0.1),
+    ],
+)
+def test_two_uncorrelated_instruments_by_hand(engine: Engine, profile: Profile, first: float) -> None:
+    assert_allclose(unrounded(engine, profile, UNCORRELATED), [first, 1.0 - first], atol=2e-6)
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_the_largest_sharpe_ratio_of_two_instruments_by_hand(engine: Engine) -> None:
+    # Mean / variance: .1 / 1 and .1 / 4 in percent, so 4 to 1; then .1 / 1 and .4 / 4: equal.
+    same = UNCORRELATED + 0.001
+    better = UNCORRELATED + np.array([0.001, 0.004])
+
+    assert_allclose(unrounded(engine, Profile.MAX_SHARPE, same), [0.8, 0.2], atol=2e-5)
+    assert_allclose(unrounded(engine, Profile.MAX_SHARPE, better), [0.5, 0.5], atol=2e-5)
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_an_instrument_that_fell_has_no_place_in_the_largest_sharpe_ratio(engine: Engine) -> None:
+    returns = UNCORRELATED + np.array([0.001, -0.001])
+
+    assert_allclose(unrounded(engine, Profile.MAX_SHARPE, returns), [1.0, 0.0], atol=2e-5)
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_where_nothing_rose_there_is_no_largest_sharpe_ratio(engine: Engine) -> None:
+    with pytest.raises(AllocationError, match=f"{engine} max_sharpe .* no instrument has a positive mean"):
+        allocate(engine, Profile.MAX_SHARPE, UNCORRELATED - 0.0001)
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_mean_cvar_is_the_optimum_of_the_linear_programme(engine: Engine) -> None:
     returns = market_returns(3, 178, 8)
     rows, columns = returns.shape
     # Rockafellar and Uryasev: min v + sum(u) / (.05 T), u_t >= -r_t w - v, u >= 0, over (w, v, u).
@@ -93,21 +139,22 @@ def test_mean_cvar_is_the_optimum_of_the_linear_programme() -> None:
     bounds = [(0.0, 1.0)] * columns + [(None, None)] + [(0.0, None)] * rows
     exact = linprog(cost, upper, np.zeros(rows), budget, [1.0], bounds, method="highs-ds")
     assert exact.x is not None
+    assert exact.fun is not None
 
-    assert_allclose(riskfolio_adapter.mean_cvar(returns), exact.x[:columns], atol=1e-5)
+    weights = unrounded(engine, Profile.MEAN_CVAR, returns)
+
+    assert_allclose(weights, exact.x[:columns], atol=1e-6)
+    assert objective(Profile.MEAN_CVAR, returns, weights) == pytest.approx(exact.fun, rel=1e-6)
 
 
-def test_hrp_is_that_of_skfolio() -> None:
-    from skfolio.cluster import HierarchicalClustering, LinkageMethod
-    from skfolio.optimization import HierarchicalRiskParity
-    from skfolio.seriation import HierarchicalSeriation
+@pytest.mark.parametrize("engine", LIBRARIES)
+def test_under_risk_parity_every_instrument_contributes_the_same(engine: Engine) -> None:
+    returns = market_returns(4, 178, 9)
 
-    returns = market_returns(4, 178, 12)
-    clustering = HierarchicalClustering(linkage_method=LinkageMethod.SINGLE)
-    model = HierarchicalRiskParity(
-        seriation_estimator=HierarchicalSeriation(hierarchical_clustering_estimator=clustering)
-    )
-    assert_allclose(riskfolio_adapter.hrp(returns), model.fit(returns).weights_, atol=1e-12)
+    weights = unrounded(engine, Profile.RISK_PARITY, returns)
+
+    contributions = weights * (np.cov(returns, rowvar=False) @ weights)
+    assert_allclose(contributions / contributions.sum(), np.full(9, 1 / 9), atol=1e-5)
 
 
 @pytest.mark.parametrize(("engine", "profile"), list(PROFILES))
@@ -126,7 +173,7 @@ def test_one_instrument_gets_everything(engine: Engine, profile: Profile) -> Non
 
 @pytest.mark.parametrize(("engine", "profile"), [pair for pair in PROFILES if pair[1] != "equal_weight"])
 def test_an_instrument_that_never_moved_gets_nothing(engine: Engine, profile: Profile) -> None:
-    returns = market_returns(6, 60, 3)
+    returns = market_returns(6, 120, 3)
     returns[:, 1] = 0.0
 
     weights = allocate(engine, profile, returns)
@@ -134,7 +181,7 @@ def test_an_instrument_that_never_moved_gets_nothing(engine: Engine, profile: Pr
     assert weights[1] == 0.0
     assert weights.sum() == pytest.approx(1.0)
     with pytest.raises(AllocationError, match="no instrument moved"):
-        allocate(engine, profile, np.zeros((60, 3)))
+        allocate(engine, profile, np.zeros((120, 3)))
 
 
 def test_a_missing_return_is_named() -> None:
@@ -161,12 +208,30 @@ def test_none_from_riskfolio_is_an_error_that_repeats_what_it_printed(
     assert capsys.readouterr().out == ""
 
 
-def test_an_error_of_riskfolio_is_an_allocation_error() -> None:
+@pytest.mark.parametrize("engine", LIBRARIES)
+@pytest.mark.parametrize("profile", [Profile.HRP, Profile.HERC, Profile.NCO])
+def test_an_error_of_a_library_is_an_allocation_error(engine: Engine, profile: Profile) -> None:
     returns = market_returns(9, 60, 3)
     returns[:, 0] = 0.0
 
-    with pytest.raises(AllocationError, match="riskfolio HRP"):
-        riskfolio_adapter.hrp(returns)
+    with pytest.raises(AllocationError, match=f"{engine} {profile.upper()} of"):
+        PROFILES[engine, profile](returns)
+
+
+def test_what_a_solver_had_when_it_gave_up_is_no_answer() -> None:
+    def give_up_in_riskfolio(riskfolio: Any, frame: Any) -> Any:
+        portfolio = riskfolio_adapter._portfolio(riskfolio, frame)
+        portfolio.sol_params = {"CLARABEL": {"max_iter": 3}}
+        return portfolio.optimization(model="Classic", rm="MV", obj="MinRisk", rf=0, l=0, hist=True)
+
+    def give_up_in_skfolio(library: Any) -> Any:
+        return library.MeanRisk(solver="CLARABEL", solver_params={"max_iter": 3})
+
+    returns = market_returns(8, 60, 5)
+    with pytest.raises(AllocationError, match=r"riskfolio MV of .* inaccurate"):
+        riskfolio_adapter._solve("MV", returns, give_up_in_riskfolio)
+    with pytest.raises(AllocationError, match=r"skfolio MV of .* inaccurate"):
+        skfolio_adapter._solve("MV", returns, give_up_in_skfolio)
 
 
 def task(profile: Profile, seed: int, engine: Engine = Engine.NATIVE) -> AllocationTask:
@@ -182,6 +247,47 @@ def test_the_input_hash_is_of_all_inputs() -> None:
 
     assert len(hashes) == 3
     assert input_hash(task(Profile.EQUAL_WEIGHT, 1)) in hashes
+
+
+def test_the_input_hash_of_a_library_is_of_its_version_and_of_our_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    questions = [task(Profile.HRP, 1, engine) for engine in LIBRARIES] + [task(Profile.EQUAL_WEIGHT, 1)]
+    before = [input_hash(question) for question in questions]
+
+    def hashes() -> list[str]:
+        facts._code.cache_clear()
+        return [input_hash(question) for question in questions]
+
+    def changed(now: list[str]) -> list[bool]:
+        return [ours != theirs for ours, theirs in zip(before, now, strict=True)]
+
+    # Undone by hand and not by the fixture, so that the cache is emptied after.
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "version", lambda name: "0" if name == "skfolio" else version(name))
+        assert changed(hashes()) == [False, True, False]
+    for module, expected in (
+        (riskfolio_adapter, [True, False, False]),
+        (skfolio_adapter, [False, True, False]),
+        (allocator_module, [True, True, False]),
+        (clusters, [True, True, False]),
+        (conventions, [True, True, False]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "__file__", __file__)
+            assert changed(hashes()) == expected, module.__name__
+    assert hashes() == before
+
+
+def test_the_hash_of_sources_is_of_their_text_and_name(tmp_path: Path) -> None:
+    def hash_of(name: str, text: str) -> str:
+        (tmp_path / "source.py").write_text(text)
+        spec = spec_from_file_location(name, tmp_path / "source.py")
+        assert spec is not None
+        return sources_hash(module_from_spec(spec))
+
+    assert hash_of("a", "x = 1") == hash_of("a", "x = 1")
+    assert len({hash_of("a", "x = 1"), hash_of("a", "x = 2"), hash_of("b", "x = 1")}) == 3
 
 
 def test_a_fact_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -227,14 +333,13 @@ def test_equal_questions_are_solved_once_and_answers_stand_in_order(tmp_path: Pa
     ]
     seen: list[tuple[int, int]] = []
 
-    first = solve_many(tasks, facts=tmp_path, n_workers=0, progress=lambda done, of: seen.append((done, of)))
-    second = solve_many(tasks, facts=tmp_path, n_workers=0)
+    first = solve_many(tasks, facts=tmp_path, progress=lambda done, of: seen.append((done, of)))
+    second = solve_many(tasks, facts=tmp_path)
 
     assert seen[-1] == (2, 2)
     assert first[0].weights is not None
     assert first[0].weights.tolist() == [0.25] * 4
     assert [s.input_hash for s in first] == [input_hash(t) for t in tasks]
-    assert [s.seconds for s in second] == [0.0, 0.0, 0.0]
     for one, other in zip(first, second, strict=True):
         assert one.weights is not None
         assert other.weights is not None
@@ -246,19 +351,24 @@ def test_a_question_without_an_answer_says_why_and_is_asked_again(tmp_path: Path
         engine=Engine.NATIVE, profile=Profile.INVERSE_VOLATILITY, returns=np.zeros((60, 3))
     )
 
-    (solution,) = solve_many([empty], facts=tmp_path, n_workers=0)
+    (solution,) = solve_many([empty], facts=tmp_path)
 
     assert solution.weights is None
     assert "no instrument moved" in solution.problem
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_a_fact_that_no_solver_would_give_is_found_by_solving_again(tmp_path: Path) -> None:
-    question = task(Profile.EQUAL_WEIGHT, 1)
-    FactStore(tmp_path).write(input_hash(question), np.array([2600, 2400, 2500, 2500]))
+def test_weights_of_a_library_are_facts_and_native_weights_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROFILES, (Engine.SKFOLIO, Profile.HRP), native.equal_weight)
+    tasks = [task(Profile.HRP, 1, Engine.SKFOLIO), task(Profile.EQUAL_WEIGHT, 1)]
 
-    trusted: tuple[Solution, ...] = solve_many([question], facts=tmp_path, n_workers=0)
-    assert trusted[0].weights is not None
-    assert trusted[0].weights[0] == 0.26
-    with pytest.raises(AllocationError, match="delete the folder of facts"):
-        solve_many([question], facts=tmp_path, n_workers=0, recheck_every=1)
+    solve_many(tasks, facts=tmp_path)
+    monkeypatch.setitem(PROFILES, (Engine.SKFOLIO, Profile.HRP), native.inverse_volatility)
+    again = solve_many(tasks, facts=tmp_path)
+
+    assert [path.stem for path in tmp_path.rglob("*.json")] == [input_hash(tasks[0])]
+    assert again[0].weights is not None
+    assert again[0].weights.tolist() == [0.25] * 4
+    assert again[0].seconds == 0.0
