@@ -1,4 +1,7 @@
-"""`engine parity`: whether a session did what a backtest of the same bars does, to the last bit."""
+"""`engine parity`: whether a session did what a backtest of the same bars does, to the last bit.
+
+With `--row` instead: why another simulator makes something else of a row of a scoreboard.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.light import LightCommand
+from engine.domain.errors import InputError
 
 if TYPE_CHECKING:
     from engine.session.parity import Parity
@@ -31,10 +35,31 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 @app.command(cls=LightCommand, help="Prove that a session did what a backtest of its bars does.")
 def parity(
-    session: Annotated[str, typer.Option("--session", metavar="ID", help="See: engine status")],
+    session: Annotated[str | None, typer.Option("--session", metavar="ID", help="See: engine status")] = None,
+    row: Annotated[
+        str | None,
+        typer.Option("--row", metavar="ID", help="Instead: a row of a scoreboard, in two simulators."),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="With --row: run id; the newest with that row by default.")
+    ] = None,
+    against: Annotated[str, typer.Option("--against", help="With --row: vectorbt or nautilus.")] = "vectorbt",
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="With --row: every difference as a table.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run the session's period as a backtest and compare everything. Exit 1 at the first difference."""
+    if (session is None) == (row is None):
+        raise InputError("name one thing to compare: --session ID, or --row ID of a scoreboard")
+    if row is not None:
+        from engine.cli.parity_row import compare_row
+
+        if not compare_row(row, run=run, against=against, csv=csv, as_json=as_json):
+            raise typer.Exit(CHECK_SAID_NO)
+        return
+    assert session is not None, "one of the two is named"
+
     from engine.cli.status import session_folder
 
     folder = session_folder(session)
