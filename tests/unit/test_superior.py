@@ -175,6 +175,20 @@ def test_the_best_column_has_the_p_value_of_the_family_and_no_better_one_a_large
     assert (np.diff(adjusted[np.argsort(-scores)]) >= 0).all()
 
 
+def test_a_column_is_not_better_proven_than_one_with_a_larger_score() -> None:
+    # Two independent columns of almost one score: the second, held against itself alone, would have half the
+    # p-value of the first.
+    excess = noise(6, 500, 2)
+    excess = excess - excess.mean(axis=0)
+    scores = superior._studentised(excess + 0.001, 1.0).scores
+    excess += 0.001 * np.array([1.71, 1.70]) / scores
+
+    first, second = step_down(excess, rng=generator(), block_length=1.0)
+
+    assert 0.06 < first < 0.12
+    assert second == first
+
+
 def test_what_is_already_found_no_longer_competes() -> None:
     # Two columns of known edge: without the first, the second is held against the others alone.
     excess = noise(6, 500, 20)

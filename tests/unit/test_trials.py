@@ -198,6 +198,15 @@ def test_two_trials_of_known_correlation(tmp_path: Path) -> None:
     assert effective(tmp_path, (stamps, x), (stamps, -x)) == pytest.approx(opposite, rel=0.04)
 
 
+def test_a_trial_that_begins_later_is_compared_week_by_week(tmp_path: Path) -> None:
+    returns = noise(1, 2000)
+    later = (days(2000)[35:], returns[35:])
+
+    # The same but for 7 of 400 weeks: correlated by root(393/400).
+    expected = equivalent_trials(math.sqrt((1 - math.sqrt(393 / 400)) / math.pi))
+    assert effective(tmp_path, (days(2000), returns), later) == pytest.approx(expected, rel=0.02)
+
+
 def test_trials_of_other_weeks_count_in_full(tmp_path: Path) -> None:
     returns = noise(1, 500)
 
