@@ -6,6 +6,7 @@ core would give other fills under the same hash.
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,8 @@ from research.sources import library_versions, sources_hash
 T = TypeVar("T")
 
 LOCAL = "local"
+AUTO = "auto"
+_ANSWER_SECONDS = 5.0
 # Pieces under way for each core of the cluster.
 _AHEAD = 2
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -67,10 +70,13 @@ class RayCluster:
                 f"--ray {self._address}: Ray is not installed here; pip install 'gauntlet[cluster]'"
             ) from error
 
+        self._refuse_silence()
         # Workers run this checkout, with one thread each: more would fight for the same cores.
         variables = dict.fromkeys(_ONE_THREAD, "1") | {
             name: os.environ[name] for name in ("GAUNTLET_HOME",) if name in os.environ
         }
+        # A machine that is lost is told by what is done about it, not by pages of another program's log.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             ray.init(
                 address=None if self._address == LOCAL else self._address,
@@ -150,6 +156,18 @@ class RayCluster:
             cause = error.cause
             raise cause if isinstance(cause, Exception) else error from None
         return answer
+
+    def _refuse_silence(self) -> None:
+        """Refuse an address where nobody listens: Ray itself would wait for minutes, then end the program."""
+        host, colon, port = self._address.removeprefix("ray://").rpartition(":")
+        if not colon or not port.isdigit():
+            if self._address not in (LOCAL, AUTO):
+                raise InputError(f"--ray {self._address}: give HOST:PORT, auto or local")
+            return
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--ray {self._address}: no cluster answers there ({error})") from error
 
     def _refuse_other_versions(self) -> None:
         here = _versions()
