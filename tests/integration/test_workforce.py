@@ -1,4 +1,4 @@
-"""The same pieces of work give the same bytes whoever does them, and a worker that is lost costs none of them."""
+"""Work gives the same bytes whoever does it, and a worker that is lost costs none of it."""
 
 import hashlib
 import os
@@ -113,7 +113,7 @@ def cluster_of_four(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list
 
     # Ray's workers are other processes: they find the tests as this one does.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    store = {"object_store_memory": 100 * 2**20}
+    store: dict[str, Any] = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **store}
     )
@@ -127,7 +127,7 @@ def cluster_of_four(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list
 def test_a_cluster_that_loses_a_machine_keeps_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = []
+    lost: list[Any] = []
     with cluster_of_four(monkeypatch) as (cluster, machines), RayCluster(cluster.address) as workers:
         with Simulators(CellStore(tmp_path / "there"), threads=1) as simulators:
 
