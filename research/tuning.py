@@ -34,7 +34,7 @@ from research.sources import library_versions, sources_hash
 from research.training import training_panel
 from research.tuning_account import Played, play
 from research.tuning_search import Fate, Quest, Searched, balance, search, space
-from research.tuning_trials import played_first, trials_of
+from research.tuning_trials import played_first, register_played
 
 FOLDER = "tuning"
 WINDOWS = "windows"
@@ -158,9 +158,8 @@ def tune(
         for window, found in zip(windows, search_all(quest, panel, windows, folder, workforce), strict=True):
             searched.append(found)
             # Before anything of it is shown: what was seen counts, whatever becomes of this run.
-            register.add_all(
-                trials_of(quest, played_first(quest, found, seen), training_history(panel, window))
-            )
+            fresh = played_first(quest, found, seen)
+            register_played(register, quest, fresh, training_history(panel, window))
             reporter.advance(WINDOWS, len(searched), len(windows))
         sets = sum(len(found.tried) - found.count(Fate.REFUSED) for found in searched)
         reporter.step("search", f"{sets:,} parameter sets played, {len(seen):,} of them distinct")
@@ -347,6 +346,7 @@ def importance(quest: Quest, searched: Sequence[Searched]) -> dict[str, float]:
     """
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for found in searched:
         complete = [item for item in found.tried if item.fate is Fate.COMPLETE]

@@ -35,10 +35,10 @@ from research.statistics import (
     describe,
     sharpe_standard_deviation_ar1,
 )
-from research.trials import TrialsRegister
+from research.trials import TrialsRegister, trial
 from research.tuning_objectives import measures, stretch
 from research.tuning_search import Quest, Searched, column_of
-from research.tuning_trials import daily_excess, trial_of
+from research.tuning_trials import daily_excess, day_stamps, key_of
 
 SIGNAL_FIELD = "tuned_signal"
 ORDER_FIELD = "tuned_order_{}"
@@ -189,7 +189,8 @@ def play(
     pool = pool_outcome.equity[0]
     graph = content_hash([(strategy.hash, span) for strategy, span in zip(strategies, spans, strict=True)])
     excess = daily_excess(tuned, 0, pool, panel.day_ends)
-    register.add_all([trial_of(panel, settings, graph, column, excess)])
+    key = key_of(panel, settings, graph, column)
+    register.add_all([trial(key, day_stamps(panel, settings), excess)])
     trials = record_of(register)
     tracks = {
         name: track(name, of, panel, pool, trials)

@@ -400,7 +400,7 @@ def _searched(study: "Study", quest: Quest) -> Searched:
         tried=tried,
         chosen=chosen,
         front=tuple(item.number for item, best in zip(complete, front, strict=True) if best),
-        plateau=_plateau(tried, values, chosen, quest.ranges),
+        plateau=_plateau(tried, chosen, quest.ranges),
     )
 
 
@@ -444,11 +444,19 @@ def choose(values: FloatArray) -> int:
     return int(np.where(on_front(values), balance(values), -1.0).argmax())
 
 
-def _plateau(tried: Sequence[Tried], values: FloatArray, chosen: int, ranges: Sequence[Range]) -> float:
-    """Return the mean rank of the neighbours of the chosen set; what was pruned or void stands below all."""
+def ranks_of(tried: Sequence[Tried]) -> dict[int, float]:
+    """Return how good every set is that was played (`balance`), by number; what was given up stands at 0."""
     ranks = dict.fromkeys((item.number for item in tried if item.fate is not Fate.REFUSED), 0.0)
-    complete = [item.number for item in tried if item.fate is Fate.COMPLETE]
-    ranks.update(zip(complete, balance(values).tolist(), strict=True))
+    complete = [item for item in tried if item.fate is Fate.COMPLETE]
+    if complete:
+        worth = balance(np.array([item.values for item in complete]))
+        ranks.update(zip((item.number for item in complete), worth.tolist(), strict=True))
+    return ranks
+
+
+def _plateau(tried: Sequence[Tried], chosen: int, ranges: Sequence[Range]) -> float:
+    """Return the mean rank of the neighbours of the chosen set."""
+    ranks = ranks_of(tried)
     # Of equal ones the first is taken for the best.
     order = [chosen, *(number for number in ranks if number != chosen)]
     points = [[float(tried[number].parameters[item.name]) for item in ranges] for number in order]

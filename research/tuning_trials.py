@@ -15,7 +15,7 @@ import numpy as np
 from engine.compiled import CORE_VERSION
 from engine.core import metrics
 from engine.domain.identity import content_hash
-from engine.domain.panel import FloatArray, Panel
+from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Plan
 from engine.features.strategy import Strategy
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
@@ -24,7 +24,7 @@ from research.baselines import unlimited
 from research.check_orders import listed_plan
 from research.excess import excess_returns, mean_gross
 from research.registers import trial_key
-from research.trials import Trial, trial
+from research.trials import Trial, TrialsRegister, trial
 from research.tuning_objectives import BoolArray
 from research.tuning_search import Fate, Quest, Searched, column_of
 
@@ -51,37 +51,40 @@ def played_first(quest: Quest, searched: Searched, seen: set[str]) -> list[Strat
     return list(fresh.values())
 
 
-def trials_of(quest: Quest, strategies: Sequence[Strategy], history: Panel) -> list[Trial]:
-    """Return what is registered of strategies that were played on a history that ends at a training stop."""
+def register_played(
+    register: TrialsRegister, quest: Quest, strategies: Sequence[Strategy], history: Panel
+) -> None:
+    """Register strategies that were played on a history that ends at a training stop.
+
+    What is registered already is not played again: a trial is known by its inputs.
+    """
     settings = whole_history(quest.settings, history)
     plan = listed_plan(history, settings.start_row)
-    pool = pool_equity(history, settings, plan)
-    waiting = iter(strategies)
+    columns = [(strategy.hash, column_of(strategy, plan)) for strategy in strategies]
+    keys = [key_of(history, settings, graph, column) for graph, column in columns]
+    known = set(register.keys)
+    waiting = iter(
+        [(key, column) for key, (_, column) in zip(keys, columns, strict=True) if key not in known]
+    )
     entries: list[Trial] = []
+    pool = pool_equity(history, settings, plan)
     while some := list(islice(waiting, _ACCOUNTS_AT_A_TIME)):
-        columns = [column_of(strategy, plan) for strategy in some]
-        outcome = run_all(history, columns, settings, detail=Detail.CURVES)
+        outcome = run_all(history, [column for _, column in some], settings, detail=Detail.CURVES)
         entries += [
-            trial_of(
-                history, settings, strategy.hash, column, daily_excess(outcome, place, pool, history.day_ends)
-            )
-            for place, (strategy, column) in enumerate(zip(some, columns, strict=True))
+            trial(key, day_stamps(history, settings), daily_excess(outcome, place, pool, history.day_ends))
+            for place, (key, _) in enumerate(some)
         ]
-    return entries
+    register.add_all(entries)
 
 
-def trial_of(panel: Panel, settings: Settings, graph: str, column: Column, excess: FloatArray) -> Trial:
-    """Return what is registered of one account.
+def key_of(panel: Panel, settings: Settings, graph: str, column: Column) -> str:
+    """Return the key of an account as a trial: the hash of all its inputs.
 
     Parameters
     ----------
     graph
         Hash of all that its signals and orders are made of.
-    excess
-        Shape (D,), a day from the account's first row on.
     """
-    ends = panel.day_ends[settings.start_row :].copy()
-    ends[-1] = True
     identity = content_hash(
         {
             "kind": "tuning-trial/1",
@@ -93,8 +96,15 @@ def trial_of(panel: Panel, settings: Settings, graph: str, column: Column, exces
             "settings": settings,
         }
     )
-    key = trial_key(panel, identity, settings.cash, column.plan.weights)
-    return trial(key, panel.timestamps[settings.start_row :][ends], excess)
+    return trial_key(panel, identity, settings.cash, column.plan.weights)
+
+
+def day_stamps(panel: Panel, settings: Settings) -> IntArray:
+    """Return the bar opens of the days' last bars, from the account's first row on, shape (D,)."""
+    ends = panel.day_ends[settings.start_row :].copy()
+    # The last row ends a day of the account even where the data ends in the middle of one.
+    ends[-1] = True
+    return np.asarray(panel.timestamps[settings.start_row :][ends], dtype=np.int64)
 
 
 def daily_excess(outcome: Outcome, place: int, pool: FloatArray, day_ends: BoolArray) -> FloatArray:

@@ -46,15 +46,12 @@ SCALE = LinearSegmentedColormap.from_list("edge", ["#b5540d", "#f1f2f4", "#1e5eb
 WIDTH = 10.4
 POINTS = 1_200
 _SALT = "gauntlet"
+# A drawing says nothing of the clock or of the library that drew it.
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def apply() -> None:
-    """Set matplotlib, pandas and the notebook's display to this style, whatever the user's own settings are.
-
-    Drawings are vectors without a date and without random names, so equal reports have equal bytes.
-    """
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
+def look() -> None:
+    """Set matplotlib to this style, whatever the user's own settings are."""
     mpl.rcdefaults()
     mpl.rcParams.update(
         {
@@ -90,9 +87,18 @@ def apply() -> None:
             "ytick.color": MUTED,
         }
     )
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def apply() -> None:
+    """Set matplotlib, pandas and the notebook's display to this style, whatever the user's own settings are.
+
+    Drawings are vectors without a date and without random names, so equal reports have equal bytes.
+    """
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    look()
     set_matplotlib_formats(  # type: ignore[no-untyped-call]  # ships no types
-        "svg", bbox_inches=None, metadata=nothing
+        "svg", bbox_inches=None, metadata=dict(NO_METADATA)
     )
     pd.set_option("display.max_colwidth", None)
     pd.set_option("display.max_rows", None)

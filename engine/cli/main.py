@@ -19,6 +19,7 @@ COMMANDS = {
     "data": ("engine.cli.data", "List, import, show and audit data sets"),
     "strategy": ("engine.cli.strategy", "List, write, check and show strategies"),
     "backtest": ("engine.cli.backtest", "Run one strategy on one data set"),
+    "tune": ("engine.cli.tune", "Search a strategy's parameters inside every walk-forward window"),
     "tournament": ("engine.cli.tournament", "Play every strategy walk-forward and judge it"),
     "scoreboard": ("engine.cli.scoreboard", "Show the verdicts of a tournament and the reasons"),
     "report": ("engine.cli.report", "Write the report on a row of a scoreboard, or on a bare strategy"),
