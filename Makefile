@@ -21,7 +21,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help setup peers port-test test soak lab bench lock lint clean
+.PHONY: help setup peers port-test controls test soak lab bench lock lint clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -60,6 +60,9 @@ $(PEERS)/.installed: requirements-peers.lock $(STAMP)
 
 port-test: $(STAMP)  ## Play the walk-forward tournament on the packaged data and print the scoreboard
 	$(BIN)/engine tournament --config $(CONFIG) $(ARGS)
+
+controls: $(STAMP)  ## Measure how often the gates promote luck and find an edge; exit 1 where a target is missed
+	$(BIN)/python -m scoreboards.control_run $(ARGS)
 
 test: $(STAMP)  ## Run every check: style, types, import directions, tests
 	$(BIN)/ruff check .
