@@ -3,14 +3,17 @@
 Nothing here judges. `research.tournament` fills these records, `scoreboards` reads them.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.domain.errors import InvalidValueError
+from engine.domain.identity import content_hash
 from engine.domain.panel import Adjustment, FloatArray, IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 
@@ -33,7 +36,7 @@ class Simulator(StrEnum):
 
 
 class Variant(StrEnum):
-    """One thing changed about a cell, all else being as `CORE` plays it: what does the result hang on?
+    """One thing changed about a cell, all else being as `CORE` plays it, to see what the result hangs on.
 
     `LATE`: filled one bar later. `ALLOCATION`: base weights alone, without signals, limits or costs.
     `CAPITAL_...`: so many times the cash, with square-root impact of every fill.
@@ -259,25 +262,95 @@ class TrialsRecord:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PermutationRecord:
-    """What the whole search finds in shuffled bars (RULINGS D12).
+    """The largest annualised excess Sharpe ratios of a search under B permutations.
 
     Attributes
     ----------
-    null
-        Shape (B,): under each permutation, the largest annualised excess Sharpe ratio of all cells searched.
+    strategies
+        Names of the S contestants.
+    null_by_strategy
+        Shape (B, S), the largest among the cells of one contestant alone; minus infinity where none counts.
+    observed
+        Shape (S,), the same of the bars as they were.
     n_searched
-        Cells that were searched under each permutation.
-    seed
-        Permutation b is drawn from (seed, b).
+        Cells of each permutation.
+    first_row
+        The bars up to this row were not permuted.
+    search_hash
+        `Search.content_hash`.
     """
 
-    null: FloatArray
+    strategies: tuple[str, ...]
+    null_by_strategy: FloatArray
+    observed: FloatArray
     n_searched: int
     seed: int
+    first_row: int
+    search_hash: str
+
+    @property
+    def null(self) -> FloatArray:
+        """Shape (B,), the largest of the whole search."""
+        return np.asarray(self.null_by_strategy.max(axis=1))
+
+    @property
+    def count(self) -> int:
+        """B, the number of permutations."""
+        return len(self.null_by_strategy)
+
+    @property
+    def statistic(self) -> float:
+        """The largest annualised excess Sharpe ratio of the search on the bars as they were."""
+        return float(self.observed.max())
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over all of the above."""
+        return content_hash(
+            {"kind": "permutations/1"} | {f.name: getattr(self, f.name) for f in fields(self)}
+        )
 
     def p_value(self, statistic: float) -> float:
-        """Return (1 + permutations that found at least as much) / (1 + permutations)."""
-        return (1.0 + float((self.null >= statistic).sum())) / (1.0 + self.null.size)
+        """Return the share of permutations, the data among them, whose search finds at least as much.
+
+        Parameters
+        ----------
+        statistic
+            Annualised excess Sharpe ratio of any cell: that it is the best of many is accounted for.
+
+        Returns
+        -------
+        float
+            (1 + #{null >= statistic}) / (1 + B); 1 for NaN.
+        """
+        return _share(self.null, statistic)
+
+    def strategy_p_value(self, strategy: str, statistic: float | None = None) -> float:
+        """Return the same among the cells of one strategy alone, which does not count that it was chosen.
+
+        Parameters
+        ----------
+        statistic
+            By default the largest of that strategy's cells.
+
+        Raises
+        ------
+        InvalidValueError
+            If it did not take part.
+        """
+        if strategy not in self.strategies:
+            raise InvalidValueError(
+                f"permutation: {strategy} did not take part; there were {', '.join(self.strategies)}"
+            )
+        column = self.strategies.index(strategy)
+        value = float(self.observed[column]) if statistic is None else statistic
+        return _share(self.null_by_strategy[:, column], value)
+
+
+def _share(null: FloatArray, statistic: float) -> float:
+    if math.isnan(statistic):
+        return 1.0
+    return (1 + int((null >= statistic).sum())) / (1 + len(null))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from engine.allocation.allocator import Profile
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, Panel
 from engine.domain.portfolio import Invest
 from engine.features.operators import close, ema, field, where, window_function
+from engine.home import cache_folder
 from engine.schedule.windows import Rebalance
+from engine.selection.universe import Selection
 from engine.workforce import THIS_PROCESS, Workforce
 from research.arena import (
     ANY_SELECTION,
@@ -28,9 +31,10 @@ from research.arena import (
 from research.base_weights import Allocation, BaseWeights
 from research.baselines import equal_weights
 from research.batches import Simulators
-from research.cells import Control, ControlExpectation
+from research.cells import Control, ControlExpectation, PermutationRecord
 from research.configuration import TournamentSettings, Universe
 from research.grounds import Ground, survey, universe_record, whole_pool
+from research.permutation import Search, search_null
 from research.registers import control_register_of, record_of, record_trials
 from research.strategy_check import CheckOutcome, peek_check
 
@@ -159,9 +163,41 @@ def _play(
         cells += contestant_cells(arena, contestant, weights, [REBALANCE], kinds, simulators)
     register = control_register_of(arena.panel, name)
     record_trials(register, cells, arena.panel, cash)
+    record = universe_record(ground, cash, record_of(register))
+    permuted = _permuted(arena, ground, contestants, settings, workforce)
     return Control(
         name=name,
         expectation=expectation,
-        universe=universe_record(ground, cash, record_of(register)),
+        universe=replace(record, permutation=permuted),
         cells=tuple(cells),
+    )
+
+
+def _permuted(
+    arena: Arena,
+    ground: Ground,
+    contestants: Sequence[Contestant],
+    settings: TournamentSettings,
+    workforce: Workforce,
+) -> PermutationRecord | None:
+    configuration = settings.configuration
+    if configuration.resampling.permutations == 0:
+        return None
+    search = Search(
+        panel=arena.panel,
+        windows=arena.windows,
+        contestants=tuple(contestants),
+        selections=(Selection.ALL,),
+        profiles=(Profile.EQUAL_WEIGHT,),
+        rebalances=(REBALANCE,),
+        settings=arena.settings,
+        floor=ground.universe.floor(len(arena.panel.instruments)),
+        seed=configuration.seed,
+    )
+    return search_null(
+        search,
+        seed=configuration.seed,
+        facts=cache_folder() / "permutations",
+        workforce=workforce,
+        count=configuration.resampling.permutations,
     )

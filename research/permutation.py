@@ -21,7 +21,7 @@ References
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -48,7 +48,7 @@ from engine.workforce import THIS_PROCESS, Shared, Workforce
 from research.arena import Contestant
 from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, market_panel, unlimited
 from research.cell_store import read_arrays, write_arrays
-from research.cells import day_ends
+from research.cells import PermutationRecord, day_ends
 from research.configuration import TournamentConfiguration
 from research.excess import excess_returns, mean_gross
 from research.grounds import Prepared
@@ -347,99 +347,6 @@ class Search:
                 "seed": self.seed,
             }
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PermutationRecord:
-    """The largest annualised excess Sharpe ratios of a search under B permutations.
-
-    Attributes
-    ----------
-    strategies
-        Names of the S contestants.
-    null_by_strategy
-        Shape (B, S), the largest among the cells of one contestant alone; minus infinity where none counts.
-    observed
-        Shape (S,), the same of the bars as they were.
-    n_searched
-        Cells of each permutation.
-    first_row
-        The bars up to this row were not permuted.
-    search_hash
-        `Search.content_hash`.
-    """
-
-    strategies: tuple[str, ...]
-    null_by_strategy: FloatArray
-    observed: FloatArray
-    n_searched: int
-    seed: int
-    first_row: int
-    search_hash: str
-
-    @property
-    def null(self) -> FloatArray:
-        """Shape (B,), the largest of the whole search."""
-        return np.asarray(self.null_by_strategy.max(axis=1))
-
-    @property
-    def count(self) -> int:
-        """B, the number of permutations."""
-        return len(self.null_by_strategy)
-
-    @property
-    def statistic(self) -> float:
-        """The largest annualised excess Sharpe ratio of the search on the bars as they were."""
-        return float(self.observed.max())
-
-    @cached_property
-    def content_hash(self) -> str:
-        """SHA-256 over all of the above."""
-        return content_hash(
-            {"kind": "permutations/1"} | {f.name: getattr(self, f.name) for f in fields(self)}
-        )
-
-    def p_value(self, statistic: float) -> float:
-        """Return the share of permutations, the data among them, whose search finds at least as much.
-
-        Parameters
-        ----------
-        statistic
-            Annualised excess Sharpe ratio of any cell: that it is the best of many is accounted for.
-
-        Returns
-        -------
-        float
-            (1 + #{null >= statistic}) / (1 + B); 1 for NaN.
-        """
-        return _share(self.null, statistic)
-
-    def strategy_p_value(self, strategy: str, statistic: float | None = None) -> float:
-        """Return the same among the cells of one strategy alone, which does not count that it was chosen.
-
-        Parameters
-        ----------
-        statistic
-            By default the largest of that strategy's cells.
-
-        Raises
-        ------
-        InvalidValueError
-            If it did not take part.
-        """
-        if strategy not in self.strategies:
-            raise InvalidValueError(
-                f"permutation: {strategy} did not take part; there were {', '.join(self.strategies)}"
-            )
-        column = self.strategies.index(strategy)
-        value = float(self.observed[column]) if statistic is None else statistic
-        return _share(self.null_by_strategy[:, column], value)
-
-
-def _share(null: FloatArray, statistic: float) -> float:
-    if math.isnan(statistic):
-        return 1.0
-    return (1 + int((null >= statistic).sum())) / (1 + len(null))
 
 
 def search_null(

@@ -7,6 +7,7 @@ or killed, goes on where it stopped when it is started again, and equal inputs g
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -28,10 +29,19 @@ from research.arena import (
 )
 from research.batches import Simulators, Work
 from research.cell_store import CellStore
-from research.cells import CellResult, CellStatus, Control, Refusal, Tournament, UniverseRecord
+from research.cells import (
+    CellResult,
+    CellStatus,
+    Control,
+    PermutationRecord,
+    Refusal,
+    Tournament,
+    UniverseRecord,
+)
 from research.configuration import ALL_STRATEGIES, TournamentSettings
 from research.controls import play_no_edge, play_peek, play_planted
 from research.grounds import Ground, Prepared, prepare, survey, universe_record, window_choices
+from research.permutation import Search, search_null
 from research.registers import record_of, record_trials, register_of
 from research.sources import library_versions, sources_hash
 
@@ -51,6 +61,7 @@ ADMISSION = "truncation"
 SELECTIONS = "selections"
 WEIGHTS = "base weights"
 ACCOUNTS = "accounts"
+PERMUTATIONS = "shuffled"
 
 
 class Reporter(Protocol):
@@ -201,14 +212,46 @@ def _play_all(
     universes = []
     for item, admitted in turns:
         arena = item.arena
+        permuted = _permuted(item, admitted, settings, workforce, reporter)
         found = baseline_cells(arena, modes, kinds, simulators)
         for entry in admitted:
             found += contestant_cells(arena, entry, item.weights, modes, kinds, simulators)
         register = register_of(arena.panel)
         record_trials(register, found, arena.panel, configuration.cash)
-        universes.append(universe_record(item.ground, configuration.cash, record_of(register)))
+        record = universe_record(item.ground, configuration.cash, record_of(register))
+        universes.append(replace(record, permutation=permuted))
         cells += found
     return cells, universes
+
+
+def _permuted(
+    prepared: Prepared,
+    contestants: Sequence[Contestant],
+    settings: TournamentSettings,
+    workforce: Workforce,
+    reporter: Reporter,
+) -> PermutationRecord | None:
+    """Play the whole search on shuffled bars; None where that is not asked, or nobody plays."""
+    configuration = settings.configuration
+    search = Search.of(prepared, contestants, configuration)
+    if configuration.resampling.permutations == 0 or search.n_cells == 0:
+        return None
+    record = search_null(
+        search,
+        seed=configuration.seed,
+        facts=cache_folder() / "permutations",
+        workforce=workforce,
+        count=configuration.resampling.permutations,
+        progress=lambda done, total: reporter.advance(
+            f"{PERMUTATIONS} {prepared.ground.name}", done, total
+        ),
+    )
+    reporter.step(
+        PERMUTATIONS,
+        f"{prepared.ground.name}  {record.n_searched} cells on {record.count} shuffled histories: the best "
+        f"of them has excess Sharpe {np.quantile(record.null, 0.95):+.2f} in one of 20",
+    )
+    return record
 
 
 def _inputs_hash(

@@ -97,7 +97,7 @@ def _power_lines(axes: Axes, points: Sequence[Point]) -> None:
         )
     axes.axhline(POWER_LEAST, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlim(left=0.0)
+    axes.set_xlim(0.0, 2.05)
     style.as_percent(axes)
     axes.legend(loc="upper left")
 
@@ -130,7 +130,7 @@ def false_promotion(study: Study) -> Figure:
     axes.set_xlim(-0.15, None)
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.06), ncols=4)
+    axes.legend(loc="lower right")
     style.titled(axes, "Worlds without an edge: who is promoted", x="% of worlds")
     return figure
 
@@ -151,6 +151,12 @@ def frontier(study: Study) -> Figure:
     return figure
 
 
+# Levels that are written beside their points; all of them would hide the line.
+_NAMED = {
+    "step_down": {0.005, 0.01, 0.05, 0.2, 1.0},
+    "deflated_sharpe": {0.0, 0.8, 0.95, 0.99},
+    "fewest_trials": {25.0, 100.0},
+}
 _MOVED = {
     "step_down": "step-down SPA level",
     "deflated_sharpe": "deflated Sharpe threshold",
@@ -174,6 +180,8 @@ def _frontier_lines(axes: Axes, study: Study, *, many: bool) -> None:
             label=words,
         )
         for point, (x, y) in zip(line, places, strict=True):
+            if getattr(point.levels, moved) not in _NAMED[moved]:
+                continue
             axes.annotate(
                 f"{getattr(point.levels, moved):g}",
                 (x, y),

@@ -8,9 +8,10 @@ import numpy as np
 from engine.core import metrics
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
+from research.bootstrap import sharpe_lower_bounds
 from research.cells import CellKey, Variant
-from research.resampling import block_length, resampled_counts
-from research.statistics import CONFIDENCE, describe
+from research.resampling import block_length
+from research.statistics import describe
 from research.superior import step_down
 from scoreboards.evidence import Evidence
 
@@ -93,7 +94,7 @@ def family_of(
     excess = np.column_stack([found[key] for key in keys])
     length = block_length(excess)
     adjusted = step_down(excess, rng=_generator(seed, 1), n_bootstraps=bootstraps, block_length=length)
-    bounds = _lower_bounds(
+    bounds = sharpe_lower_bounds(
         excess, rng=_generator(seed, 2), n_bootstraps=bootstraps, block_length=length
     ) * np.sqrt(days_per_year)
     tested = content_hash({"excess": excess, "bootstraps": bootstraps, "seed": seed, "block": length})
@@ -112,18 +113,6 @@ def family_of(
         keys=keys,
         excess=excess,
     )
-
-
-def _lower_bounds(
-    excess: FloatArray, *, rng: np.random.Generator, n_bootstraps: int, block_length: float
-) -> FloatArray:
-    ratios = []
-    squares = excess * excess
-    for counts in resampled_counts(len(excess), n_bootstraps, length=block_length, rng=rng):
-        mean = counts @ excess / len(excess)
-        variance = counts @ squares / len(excess) - mean * mean
-        ratios.append(mean / np.sqrt(variance))
-    return np.quantile(np.concatenate(ratios), 1.0 - CONFIDENCE, axis=0)
 
 
 def _generator(seed: int, purpose: int) -> np.random.Generator:

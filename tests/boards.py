@@ -66,9 +66,22 @@ def universe(name: str = "us20", **changes: object) -> UniverseRecord:
         notes=("all 20 survived, the index has no dividends",),
         start_cash=CASH,
         trials=TrialsRecord(count=48, head=content_hash("head"), n_effective=6.2),
-        permutation=PermutationRecord(null=np.linspace(-0.5, 0.8, 199), n_searched=84, seed=1),
+        permutation=permutations(np.linspace(-0.5, 0.8, 199)),
     )
     return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def permutations(null: FloatArray) -> PermutationRecord:
+    """Return what a search of 84 cells found in shuffled bars."""
+    return PermutationRecord(
+        strategies=("trend",),
+        null_by_strategy=null[:, None],
+        observed=np.array([0.4]),
+        n_searched=84,
+        seed=1,
+        first_row=180,
+        search_hash=content_hash("search"),
+    )
 
 
 def equity_of(returns: Sequence[float] | FloatArray) -> FloatArray:

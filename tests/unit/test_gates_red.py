@@ -12,7 +12,6 @@ from engine.domain.reasons import Reason
 from research.cells import (
     BaselineRole,
     CellResult,
-    PermutationRecord,
     Simulator,
     TrialsRecord,
     Variant,
@@ -24,8 +23,16 @@ from scoreboards.evidence import Accounts
 from scoreboards.explain import WORDS
 from scoreboards.family import family_of
 from scoreboards.gates import Court
-from tests.boards import equity_of, market_returns, skilled, three_simulators, universe, with_baselines
-
+from tests.boards import (
+    cell,
+    equity_of,
+    market_returns,
+    permutations,
+    skilled,
+    three_simulators,
+    universe,
+    with_baselines,
+)
 Cells = list[CellResult]
 ROWS = 1260
 
@@ -151,13 +158,7 @@ BROKEN: dict[str, Callable[[], Broken]] = {
     ),
     "permutation": lambda: (
         good(),
-        court(
-            universe=universe(
-                permutation=PermutationRecord(
-                    null=np.where(np.arange(199) < 10, 99.0, 0.0), n_searched=84, seed=1
-                )
-            )
-        ),
+        court(universe=universe(permutation=permutations(np.where(np.arange(199) < 10, 99.0, 0.0)))),
         {},
     ),
     "excess_lower_bound": lambda: (good(), court(thresholds=GateThresholds(excess_lower_bound=9.0)), {}),

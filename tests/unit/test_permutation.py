@@ -27,8 +27,8 @@ from research.arena import Arena, Contestant, baseline_cells, contestant_cells
 from research.base_weights import Allocation, Question, solve
 from research.batches import Simulators
 from research.cell_store import CellStore
-from research.cells import CellResult, Simulator
-from research.permutation import PermutationRecord, Search, best_of_each, permuted, search_null
+from research.cells import CellResult, PermutationRecord, Simulator
+from research.permutation import Search, best_of_each, permuted, search_null
 from research.selections import Request, choose
 from scoreboards.evidence import Accounts
 from scoreboards.gates import equivalence
