@@ -1,11 +1,9 @@
 """Data sets by name, and the hold-out that none of them shows."""
 
-import json
-
 import numpy as np
 import pytest
 
-from engine.data import catalogue, holdout, store
+from engine.data import catalogue, store
 from engine.data.manifest import Origin, describe, holdout_rows
 from engine.data.packaged import PACKAGED
 from engine.domain.errors import InputError
@@ -89,60 +87,3 @@ def test_names_lists_packaged_then_imported() -> None:
 
     assert [info.name for info in listed] == [*PACKAGED, "mine"]
     assert [(info.rows, info.instruments) for info in listed][-1] == (100, 1)
-
-
-def test_an_opening_is_written_down_before_the_bars_are_handed_out() -> None:
-    stored(panel_of(100))
-
-    panel = holdout.open_holdout("mine", "trend-12345678", "ada", "promotion", clock=lambda: 2**62)
-
-    assert len(panel) == 100
-    line = json.loads(holdout.journal().read_text())
-    assert line == {
-        "data": "mine",
-        "content_hash": panel.content_hash,
-        "strategy_id": "trend-12345678",
-        "operator": "ada",
-        "reason": "promotion",
-        "sealed_rows": 20,
-        "opened_at_ns": "4611686018427387904",
-    }
-
-
-def test_openings_are_counted_for_each_set() -> None:
-    stored(panel_of(100))
-    assert holdout.openings("mine") == 0
-
-    for _ in range(2):
-        holdout.open_holdout("mine", "trend-12345678", "ada", "promotion")
-    holdout.open_holdout("us5", "trend-12345678", "ada", "promotion")
-
-    assert (holdout.openings("mine"), holdout.openings("us5"), holdout.openings("us20")) == (2, 1, 0)
-
-
-def test_the_same_bars_under_another_name_were_opened_too() -> None:
-    stored(panel_of(100))
-    stored(panel_of(100, name="other"))
-
-    holdout.open_holdout("mine", "trend-12345678", "ada", "promotion")
-
-    assert holdout.openings("other") == 1
-
-
-def test_a_torn_line_counts_and_does_not_swallow_the_next() -> None:
-    stored(panel_of(100))
-    holdout.journal().write_text('{"data": "us')
-
-    holdout.open_holdout("mine", "trend-12345678", "ada", "promotion")
-
-    assert (holdout.openings("mine"), holdout.openings("us20")) == (2, 1)
-
-
-@pytest.mark.parametrize("missing", ["strategy_id", "operator", "reason"])
-def test_an_opening_without_a_name_or_a_reason_is_refused(missing: str) -> None:
-    who = {"strategy_id": "trend-1", "operator": "ada", "reason": "promotion"} | {missing: " "}
-
-    with pytest.raises(InputError, match=f"{missing} must not be empty"):
-        holdout.open_holdout("us20", **who)  # type: ignore[arg-type]
-
-    assert not holdout.journal().exists()
