@@ -608,9 +608,9 @@ def _at(
     return FrontierPoint(
         moved=moved,
         levels=levels,
-        false_promotion=max(rates[False, False], key=lambda rate: rate.high),
+        false_promotion=max(rates[False, False], key=lambda rate: (rate.rate, rate.high)),
         power=min(rates[True, False], key=lambda rate: rate.rate),
-        false_promotion_many=max(rates[False, True], key=lambda rate: rate.high),
+        false_promotion_many=max(rates[False, True], key=lambda rate: (rate.rate, rate.high)),
         power_many=min(rates[True, True], key=lambda rate: rate.rate),
     )
 
