@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.allocation.allocator import Profile
 from engine.core.settings import MARKETABLE_LIMIT, Costs, Limits, Rules
 from engine.domain.errors import ConfigurationError, InputError
 from engine.domain.time import Timeframe
 from research.configuration import (
+    STANDARD_ALLOCATIONS,
     CostProfile,
     LimitProfile,
     TournamentConfiguration,
@@ -51,6 +53,27 @@ def test_port_test_plays_us20_and_us5_by_the_standard() -> None:
         ("riskfolio", "mean_cvar"),
     )
     assert settings.costs.words() == "10 bps fee + 5 bps slippage"
+
+
+def test_an_engine_that_is_left_out_is_not_asked(folder: Path) -> None:
+    before = read(folder / "port-test.yaml").configuration.allocations
+    for line in (folder / "port-test.yaml").read_text().splitlines():
+        if line.startswith(("  riskfolio: ", "  skfolio: ")):
+            edit(folder / "port-test.yaml", line + "\n", "")
+
+    assert read(folder / "port-test.yaml").configuration.allocations.pairs() == (
+        ("native", "equal_weight"),
+        ("native", "inverse_volatility"),
+    )
+    assert before.only("riskfolio", "hrp").pairs() == (("riskfolio", "hrp"),)
+    assert before.only("skfolio", "nco").pairs() == (("skfolio", "nco"),)
+
+
+def test_the_standard_asks_each_library_for_five_profiles_and_for_none_without_an_answer() -> None:
+    pairs = STANDARD_ALLOCATIONS.pairs()
+
+    assert [engine for engine, _ in pairs] == ["native"] * 2 + ["riskfolio"] * 5 + ["skfolio"] * 5
+    assert {profile for _, profile in pairs} == {str(profile) for profile in Profile} - {"max_sharpe"}
 
 
 def test_profiles_become_what_the_core_takes() -> None:
@@ -135,6 +158,8 @@ def test_another_floor_of_gates_is_named(folder: Path) -> None:
         ("strategies: [all]", "strategies: [all", "is not YAML"),
         ("  native: [equal_weight, inverse_volatility]\n  riskfolio: [min_variance, hrp, mean_cvar]",
          "  native: []\n  riskfolio: []", "allocations: name at least one profile"),
+        ("native: [equal_weight, inverse_volatility]", "native: [equal_weight, equal_weight]",
+         "allocations names native/equal_weight twice"),
         ("strategies: [all]\nparameters: {}", "strategies: [x]\nparameters: {a: {b: 1}}",
          "parameters.a is not in strategies: add it there or drop it here"),
     ],
