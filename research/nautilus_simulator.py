@@ -11,6 +11,14 @@ Its rules are those of the core with these exceptions, and a parity gap is the s
 - half-spread and slippage are the distance of a quote from the open: nautilus slips by ticks only;
 - no impact of size and no minimum notional;
 - a holding that stops trading is marked at its last close for ever; the core books it out.
+
+A strategy that works limits, stops or brackets is played from its orders (`OrderRun`), which lead to the
+same positions but are matched by nautilus. There it differs in these points as well:
+
+- a bar is the path open, low, high, close: what the core calls ambiguous is decided by it;
+- volume does not limit a fill, and cash that is short inside a bar is borrowed; the core cuts both;
+- a stop-limit fills at its trigger, in the core at its limit;
+- a limit that the open has gone through rests and pays as a maker, in the core it takes.
 """
 
 import os

@@ -56,7 +56,7 @@ class Difference(Enum):
     FEES = "fees, each at the same rate of its own notional"
     DELISTED = "booked out on one side, held at the last close on the other"
     ACCRUED = "borrowing, interest or funding booked on one side"
-    PATH = "limits and stops were matched in another order of prices inside the bar"
+    PATH = "limits and stops were matched by other rules, at prices inside the bar"
     STOP_LIMIT = "a triggered stop-limit filled at its limit here, at its trigger there"
     TIMING = "the same fill at another bar"
     MISSING = "one side has no fill and gives no reason"
@@ -507,7 +507,8 @@ def _money(
     """Return what other prices and other fees of a row are worth."""
     a, b = ours[1], theirs[1]
     by_price = -(b.notional - a.notional) + (b.units - a.units) * price
-    if a is not _NOTHING and b is not _NOTHING and by_price != 0.0:
+    # Less is rounding of the multiplication.
+    if a is not _NOTHING and b is not _NOTHING and abs(by_price) > 1e-15 * (a.traded + b.traded):
         yield _plain(_why_price(market, ours[0].account, a, b, row, n, by_price), row, n, by_price, price)
     if a.fees != b.fees:
         at_rate = all(

@@ -44,7 +44,7 @@ PEERS = (
         name="backtesting",
         bars=1_000_000,
         sell_slippage=0.0,
-        differs="its spread is paid by entries only",
+        differs="entries alone pay its spread, its first decision is a bar later",
     ),
     Peer(name="backtrader", bars=50_000),
     Peer(
