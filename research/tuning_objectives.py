@@ -52,7 +52,7 @@ def objectives_of(names: Sequence[str]) -> tuple[Objective, ...]:
     known = ", ".join(Objective)
     for name in names:
         if name not in set(Objective):
-            near = get_close_matches(name, list(Objective), n=1)
+            near = get_close_matches(name, [objective.value for objective in Objective], n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise InputError(f"--objective: {name!r} is not known, {hint}known are {known}")
         if names.count(name) > 1:

@@ -385,7 +385,8 @@ def _searched(study: "Study", quest: Quest) -> Searched:
             number=trial.number,
             fate=Fate(trial.user_attrs[_FATE]),
             parameters=_played(trial.params, quest.ranges),
-            values=tuple(trial.values or ()),
+            # Of a pruned one Optuna keeps the value at half, which is none of these.
+            values=tuple(trial.values or ()) if trial.user_attrs[_FATE] == Fate.COMPLETE else (),
             at_half=trial.intermediate_values.get(0, math.nan),
         )
         for trial in study.get_trials(deepcopy=False)
@@ -475,13 +476,12 @@ class _Kept:
 
         self._file = _JournalFile(path)
         storage = JournalStorage(cast("BaseJournalBackend", self._file))
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=_STUDY,
-            directions=["maximize"] * objectives,
-            load_if_exists=True,
-        )
-        self._file.flush()
+        if not self._file.is_new:
+            self._study = optuna.load_study(storage=storage, study_name=_STUDY)
+        else:
+            directions = ["maximize"] * objectives
+            self._study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
+            self._file.flush()
 
     def whole_batches(self) -> list["FrozenTrial"]:
         """Return the trials of all batches that were written to their end."""
@@ -519,6 +519,11 @@ class _JournalFile:
         self._written = len(self._logs)
         with path.open("ab") as file:
             file.truncate(len(whole))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever written."""
+        return not self._logs
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """Return the entries from a number on."""
