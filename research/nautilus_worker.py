@@ -282,7 +282,7 @@ class Auction:
                 need += fillable[n] * job.lot * self.asks[n] * (1.0 + job.settings["taker_rate"])
         # Each booking rounds a notional and a fee to 1e-8, perhaps up.
         cash, share = self.floor.cash - 2e-8 * len(self._buys), 1.0
-        # Cash that entries inside a bar borrowed is below zero, and then even no buy at all is more than that.
+        # Entries inside a bar may have borrowed: no buy at all needs more than a cash below zero.
         if need > max(0.0, cash):
             share = max(0.0, cash / need * (1.0 - 1e-12))
         buys, self._buys = self._buys, []

@@ -55,7 +55,7 @@ def parity(
     if row is not None:
         from engine.cli.parity_row import compare_row
 
-        if not compare_row(row, run=run, against=against, csv=csv, as_json=as_json):
+        if not compare_row(row, run=run, against=against, csv=csv, as_json=as_json, verdict=coloured):
             raise typer.Exit(CHECK_SAID_NO)
         return
     assert session is not None, "one of the two is named"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 _LARGEST = 10
 
 
-def compare_row(strategy_id: str, *, run: str | None, against: str, csv: str | None, as_json: bool) -> bool:
+class Verdict(Protocol):
+    """Colours what was found."""
+
+    def __call__(self, text: str, *, good: bool) -> str:
+        """Return the text in its colour."""
+
+
+def compare_row(
+    strategy_id: str, *, run: str | None, against: str, csv: str | None, as_json: bool, verdict: Verdict
+) -> bool:
     """Play a row again in both simulators and print how they differ; return whether all of it has a rule."""
     from engine.home import runs_folder
     from research.dissection import dissect
@@ -43,19 +52,21 @@ def compare_row(strategy_id: str, *, run: str | None, against: str, csv: str | N
         }
         typer.echo(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False))
     else:
-        _show(strategy_id, report, market, largest)
+        show(strategy_id, report, market, largest, verdict)
         if csv is not None:
             typer.echo(f"path   {csv}")
     return report.agrees
 
 
-def _show(strategy_id: str, report: "ParityReport", market: "Market", largest: "list[Finding]") -> None:
-    from engine.cli.parity import coloured
+def show(
+    strategy_id: str, report: "ParityReport", market: "Market", largest: "list[Finding]", verdict: Verdict
+) -> None:
+    """Print a report."""
     from research.parity_report import NO_RULE, TOLERANCE, in_words
 
     said = "every difference has a rule" if report.agrees else "differences without a rule"
     typer.echo(
-        f"{coloured('EXPLAINED' if report.agrees else 'NOT EXPLAINED', good=report.agrees)}   {strategy_id}: "
+        f"{verdict('EXPLAINED' if report.agrees else 'NOT EXPLAINED', good=report.agrees)}   {strategy_id}: "
         f"{report.ours} against {report.theirs}: {said}"
     )
     ours, theirs = report.final_equity

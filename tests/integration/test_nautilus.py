@@ -169,8 +169,8 @@ def play(
     panel = random_panel(250, 5, seed=1, holes=holes)
     rows = np.arange(0, len(panel), 20)
     weights = np.random.default_rng(3).dirichlet(np.ones(5), rows.size)
-    # Orders that rest are not limited by volume in nautilus.
-    rules = RULES if orders is None else RULES._replace(participation=np.inf)
+    # Orders that rest are not limited by volume in nautilus, nor by cash.
+    rules = RULES if orders is None else RULES._replace(participation=np.inf, cash_buffer=0.25)
     settings = Settings(costs=Costs(), rules=rules, limits=limits)
     roots = orders.roots if orders is not None else ()
     plan = Plan(rows=rows, weights=weights, drift_band=np.inf if roots else 0.05)

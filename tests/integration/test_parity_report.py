@@ -1,27 +1,39 @@
 """Every difference between two simulators has its rule and its money; one that has none is found."""
 
+import csv
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from engine.cli.main import app
+from engine.cli.parity import coloured
+from engine.cli.parity_row import show
 from engine.core.settings import UNLIMITED, Costs, Limits, Rules
-from engine.domain.errors import InvalidValueError
+from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.panel import FloatArray
 from engine.domain.portfolio import Plan
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
-from research.parity_play import vectorbt_account
+from engine.strategy_files import load_strategy
+from research.configuration import for_data
+from research.dissection import Dissection, dissect_whole
+from research.parity_play import Rival, compare, vectorbt_account
 from research.parity_report import (
     Account,
     Difference,
     Market,
     ParityReport,
+    as_document,
     core_account,
     explain,
     in_words,
     market_told,
     targets_of,
+    write_csv,
 )
 from research.simulators import FillTable, VectorbtWorker
 from tests.builders import NAN, panel_of, random_panel
@@ -214,3 +226,58 @@ def test_fills_outside_the_market_are_refused() -> None:
 
     with pytest.raises(InvalidValueError, match="other has 2 rows of equity and fills on rows up to 7"):
         explain(told, account("core", flat), account("other", flat, (7, 0, 1.0, 50.0, 0.0)))
+
+
+# --- an account of a strategy ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trend() -> Dissection:
+    strategy = load_strategy("trend", {"fast": 5, "slow": 20})
+    return dissect_whole(strategy, random_panel(300, 5, seed=3, holes=0.02), for_data("us5"))
+
+
+def test_an_account_of_a_strategy_is_compared_shown_and_written(
+    trend: Dissection, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report, told = compare(trend, Rival.VECTORBT)
+    largest = report.largest(10)
+
+    show("trend-1", report, told, largest, coloured)
+    write_csv(tmp_path / "all.csv", report, told)
+    document = json.loads(json.dumps(as_document(report, told, largest), allow_nan=False))
+
+    assert report.agrees
+    assert report.final_equity[0] == trend.equity[-1]
+    shown = capsys.readouterr().out
+    assert "EXPLAINED" in shown
+    assert all(kind.name in shown for kind in report.classes)
+    assert shown.count("\n  20") + shown.count("\n  19") == len(largest) == len(document["largest"]) == 10
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(report.findings)
+    assert sum(float(row["money"]) for row in rows) == pytest.approx(document["gap"], abs=1e-3)
+
+
+def test_what_the_rival_cannot_play_is_refused(trend: Dissection) -> None:
+    late = replace(trend.settings, rules=trend.settings.rules._replace(latency_bars=1))
+
+    with pytest.raises(InputError, match="this account has a delay, shorts or borrowed cash"):
+        compare(replace(trend, settings=late), Rival.VECTORBT)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "name one thing to compare"),
+        (("--session", "a", "--row", "b"), "name one thing to compare"),
+        (("--row", "b", "--against", "nobody"), "--against must be one of vectorbt, nautilus"),
+        (("--row", "b"), "no run has a scoreboard"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_the_command_says_what_it_needs(options: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(app, ["parity", *options])
+
+    assert isinstance(result.exception, InputError) or result.exit_code == 2
+    assert said in result.output + result.stderr + str(result.exception)
