@@ -190,8 +190,9 @@ class Searched:
         """Return the largest annualised excess Sharpe ratio of the grid, without making its returns."""
         rows = self.returns.size
         squares = self.returns * self.returns
-        sums = self.positions.astype(np.float32) @ np.column_stack((self.returns, squares)).astype(np.float32)
-        exposure = self.positions.mean(axis=1)
+        asked = np.column_stack((self.returns, squares, np.ones(rows))).astype(np.float32)
+        sums = (self.positions.astype(np.float32) @ asked).astype(np.float64)
+        exposure = sums[:, 2] / rows
         means = sums[:, 0] / rows - exposure * self.returns.mean()
         second = (1.0 - 2.0 * exposure) * sums[:, 1] / rows + exposure**2 * squares.mean()
         variances = (second - means**2) * rows / (rows - 1)
@@ -213,15 +214,17 @@ def search(log_returns: FloatArray) -> Searched:
         raise InvalidValueError(f"grid: needs more than {WARM_UP} rows, were {log_returns.size}")
     prices = np.exp(np.cumsum(log_returns) - log_returns.sum() / 2.0)
     sums = np.concatenate(([0.0], np.cumsum(prices)))
-    # The average known at the close of row WARM_UP - 1 + t decides the position of row t.
-    ends = np.arange(WARM_UP, WARM_UP + rows)
-    slow = np.array([(sums[ends] - sums[ends - length]) / length for length in SLOW_LENGTHS])
+
+    def averages(length: int) -> FloatArray:
+        # What is known at the close of row WARM_UP - 1 + t decides the position of row t.
+        return (sums[WARM_UP : WARM_UP + rows] - sums[WARM_UP - length : WARM_UP - length + rows]) / length
+
+    slow = np.array([averages(length) for length in SLOW_LENGTHS])
     positions = np.empty((len(grid_cells()), rows), dtype=np.bool_)
     place = 0
     for length in FAST_LENGTHS:
-        fast = (sums[ends] - sums[ends - length]) / length
         longer = [row for row, other in enumerate(SLOW_LENGTHS) if length < other]
         count = len(longer)
-        np.greater(fast, slow[longer[0] :], out=positions[place : place + count])
+        np.greater(averages(length), slow[longer[0] :], out=positions[place : place + count])
         place += count
     return Searched(positions=positions, returns=np.expm1(log_returns[WARM_UP:]))
