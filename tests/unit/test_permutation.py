@@ -426,6 +426,25 @@ def test_the_search_finds_what_the_board_shows(tmp_path: Path, has_range: bool) 
     assert found == best
 
 
+def test_every_window_is_chosen_for_as_in_the_tournament(tmp_path: Path) -> None:
+    # So wild that about a tenth of the bootstrapped paths survives, which is where the selection cuts.
+    panel = random_panel(700, 9, seed=4, volatility=0.036)
+    search = search_of(panel, TREND, selections=tuple(Selection))
+
+    def chosen(search: Search) -> tuple[list[list[bool]], list[list[bool]]]:
+        closes = permutation._training_stack(panel.close, search.windows)
+        eligible, selected = permutation._selected(search, panel, closes, permutation._block_starts(search))
+        return eligible.tolist(), selected[Selection.LOG_MPS].tolist()
+
+    request = Request(
+        panel=panel, windows=search.windows, selection=Selection.LOG_MPS, floor=search.floor, seed=search.seed
+    )
+    [choice] = choose([request], facts=tmp_path)
+
+    assert chosen(search) == (choice.eligible.tolist(), choice.selected.tolist())
+    assert chosen(replace(search, seed=2)) != chosen(search)
+
+
 def played_by_the_tournament(search: Search, folder: Path) -> list[CellResult]:
     """Play the same cells by the tournament's own hands."""
     requests = [
@@ -485,6 +504,19 @@ def test_weights_of_all_windows_are_those_of_the_allocator(seed: int, instrument
                 expected[mask] = allocate(Engine.NATIVE, profile, returns)
             assert weights[window].tolist() == expected.tolist()
         assert certain[0]
+
+
+def test_weights_that_rounding_may_decide_are_left_to_the_allocator() -> None:
+    deviation = np.array(
+        [[0.01, 0.01 + 1e-17, 0.01], [0.01, 0.02, 0.03], [0.01, 0.02, 0.0], [0.02, 0.02, 0.01]]
+    )
+    masks = np.ones((4, 3), dtype=np.bool_)
+
+    _, certain = permutation._weights_fast(Profile.INVERSE_VOLATILITY, deviation, masks)
+
+    # Three remainders tie; none does; one price never moved; all shares are whole units.
+    assert certain.tolist() == [False, True, False, False]
+    assert not permutation._weights_fast(Profile.HRP, deviation, masks)[1].any()
 
 
 def test_the_p_value_counts_the_data_as_one_permutation() -> None:
