@@ -58,6 +58,7 @@ _SOURCES = (
     "research/training.py",
     "research/tuning.py",
     "research/tuning_account.py",
+    "research/tuning_journal.py",
     "research/tuning_objectives.py",
     "research/tuning_search.py",
     "research/tuning_trials.py",

@@ -5,14 +5,13 @@ sub-expressions once. What a batch asks is a function of the finished batches an
 killed goes on where its last whole batch ended, and finds what it would have found.
 """
 
-import json
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,13 +25,12 @@ from research.baselines import unlimited
 from research.check_orders import listed_plan
 from research.configuration import TournamentSettings
 from research.overfitting import plateau
+from research.tuning_journal import BATCH_ATTRIBUTE, SIZE_ATTRIBUTE, Journal, open_journal
 from research.tuning_objectives import BoolArray, Objective, measures, stretch
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
-    from optuna.storages.journal import BaseJournalBackend
-    from optuna.trial import FrozenTrial
 
 BATCH = 10
 """Parameter sets that are asked for before any of them is played."""
@@ -44,8 +42,7 @@ FIRST_AT_RANDOM = 10
 _SHARES = (0.5, 1.0)
 # Refusals such as fast >= slow are sampled again, but not for ever.
 _ASKED_PER_SET = 50
-_STUDY = "window"
-_BATCH, _SIZE, _FATE = "batch", "size", "fate"
+_FATE = "fate"
 # Steps in the range of a real number: more digits would tell apart what plays the same.
 _STEPS = 100
 
@@ -277,10 +274,18 @@ def search(panel: Panel, quest: Quest, *, start_row: int, window: int, journal: 
         directions=["maximize"] * len(quest.objectives),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_AT_RANDOM),
     )
-    kept = None if journal is None else _Kept(journal, len(quest.objectives))
-    if kept is not None:
-        study.add_trials(kept.whole_batches())
     ground = _Ground(panel, quest, start_row)
+    with nullcontext() if journal is None else open_journal(journal, len(quest.objectives)) as kept:
+        if kept is not None:
+            study.add_trials(kept.whole_batches())
+        _go_on(study, quest, ground, window, kept)
+    return _searched(study, quest)
+
+
+def _go_on(study: "Study", quest: Quest, ground: _Ground, window: int, kept: Journal | None) -> None:
+    """Play the batches that are not finished yet."""
+    import optuna
+
     for batch in range(_batches_done(study), math.ceil(quest.trials / BATCH)):
         size = min(BATCH, quest.trials - batch * BATCH)
         begun = len(study.get_trials(deepcopy=False))
@@ -292,12 +297,11 @@ def search(panel: Panel, quest: Quest, *, start_row: int, window: int, journal: 
             study.enqueue_trial({item.name: quest.base[item.name] for item in quest.ranges})
         asked = _ask(study, quest, size)
         for trial, _ in asked:
-            trial.set_user_attr(_BATCH, batch)
-            trial.set_user_attr(_SIZE, len(asked))
+            trial.set_user_attr(BATCH_ATTRIBUTE, batch)
+            trial.set_user_attr(SIZE_ATTRIBUTE, len(asked))
         _play(study, quest, ground, asked)
         if kept is not None:
             kept.append(study.get_trials(deepcopy=False)[begun:])
-    return _searched(study, quest)
 
 
 def _ask(study: "Study", quest: Quest, size: int) -> list[tuple["Trial", Strategy | None]]:
@@ -373,7 +377,7 @@ def _played(params: Mapping[str, float], ranges: Sequence[Range]) -> dict[str, N
 
 def _batches_done(study: "Study") -> int:
     trials = study.get_trials(deepcopy=False)
-    return int(trials[-1].user_attrs[_BATCH]) + 1 if trials else 0
+    return int(trials[-1].user_attrs[BATCH_ATTRIBUTE]) + 1 if trials else 0
 
 
 # ------------------------------------------------------------------------------------------- the choice
@@ -462,83 +466,3 @@ def _plateau(tried: Sequence[Tried], chosen: int, ranges: Sequence[Range]) -> fl
     order = [chosen, *(number for number in ranks if number != chosen)]
     points = [[float(tried[number].parameters[item.name]) for item in ranges] for number in order]
     return plateau(np.array(points), np.array([ranks[number] for number in order])).ratio
-
-
-# ------------------------------------------------------------------------------------------- the journal
-
-
-class _Kept:
-    """Finished batches on disk, in Optuna's journal format, so that its tools read them as well."""
-
-    def __init__(self, path: Path, objectives: int) -> None:
-        import optuna
-        from optuna.storages import JournalStorage
-
-        self._file = _JournalFile(path)
-        storage = JournalStorage(cast("BaseJournalBackend", self._file))
-        if not self._file.is_new:
-            self._study = optuna.load_study(storage=storage, study_name=_STUDY)
-        else:
-            directions = ["maximize"] * objectives
-            self._study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
-            self._file.flush()
-
-    def whole_batches(self) -> list["FrozenTrial"]:
-        """Return the trials of all batches that were written to their end."""
-        trials = self._study.get_trials(deepcopy=False)
-        begun = [int(trial.user_attrs[_BATCH]) for trial in trials]
-        return [
-            trial
-            for trial, batch in zip(trials, begun, strict=True)
-            if begun.count(batch) == int(trial.user_attrs[_SIZE])
-        ]
-
-    def append(self, trials: Sequence["FrozenTrial"]) -> None:
-        """Keep a batch, durably; what a killed process had written of it is there already."""
-        known = len(self._study.get_trials(deepcopy=False))
-        for trial in trials:
-            if trial.number >= known:
-                self._study.add_trial(trial)
-        self._file.flush()
-
-
-class _JournalFile:
-    """A file of Optuna's journal that is written a batch at a time, by one process.
-
-    Optuna's own writes every trial by itself and waits for the disk each time, which takes longer than they
-    are played, and leaves a lock behind when it is killed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        whole = path.read_bytes() if path.exists() else b""
-        # A killed process may have left half a line; the next one must not be glued to it.
-        whole = whole[: whole.rfind(b"\n") + 1]
-        self._logs: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-        self._written = len(self._logs)
-        with path.open("ab") as file:
-            file.truncate(len(whole))
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing was ever written."""
-        return not self._logs
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the entries from a number on."""
-        return self._logs[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Take entries; `flush` writes them."""
-        # As they will be read: enums become numbers, tuples lists.
-        self._logs += [json.loads(json.dumps(log)) for log in logs]
-
-    def flush(self) -> None:
-        """Write all entries that are not written yet, durably."""
-        lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in self._logs[self._written :]]
-        with self._path.open("ab") as file:
-            file.write("".join(lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        self._written = len(self._logs)

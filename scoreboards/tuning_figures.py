@@ -206,6 +206,9 @@ def heat_map(tuning: Tuning) -> Figure | None:
     bar = figure.colorbar(image, ax=axes, pad=0.01)
     bar.set_label(f"mean rank in its window (1: best; all sets: {middle:.2f})")
     bar.outline.set_visible(False)
+    if bar.solids is not None:
+        # A drawing of lines and areas only: a picture inside would not be sharp on paper.
+        bar.solids.set_rasterized(False)
     axes.grid(visible=False)
     names = [ranges[place].name for place in (across, up)]
     style.titled(

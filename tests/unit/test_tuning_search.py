@@ -275,6 +275,16 @@ def test_a_journal_that_was_cut_anywhere_leads_to_the_same_result_and_the_same_t
         assert trials_in(journal) == trials_in_bytes(written), cut
 
 
+def test_a_damaged_journal_says_what_to_do(tmp_path: Path) -> None:
+    journal = tmp_path / "window.journal"
+    found_by(quest(trials=3), journal=journal)
+    first, *others = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(first + b"{no json}\n" + b"".join(others))
+
+    with pytest.raises(InputError, match=r"window.journal: line 2 is damaged; delete the file"):
+        found_by(quest(trials=3), journal=journal)
+
+
 def trials_in(journal: Path) -> list[object]:
     return trials_in_bytes(journal.read_bytes())
 
