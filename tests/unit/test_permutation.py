@@ -34,6 +34,7 @@ from scoreboards.evidence import Accounts
 from scoreboards.gates import equivalence
 from scoreboards.rows import excess_sharpe
 from tests.builders import panel_of, random_panel
+from tests.every_order import EveryOrder
 
 PROFILES = (Profile.EQUAL_WEIGHT, Profile.INVERSE_VOLATILITY)
 
@@ -404,12 +405,15 @@ def test_the_search_finds_what_the_board_shows(tmp_path: Path, has_range: bool) 
         TREND,
         SWIFT,
         ALWAYS,
+        # Orders that look inside a bar are played where there is an inside.
+        *([Contestant.of(EveryOrder())] if has_range else []),
         selections=tuple(Selection),
         profiles=PROFILES,
         rebalances=tuple(Rebalance),
     )
 
-    found = dict(zip(("trend", "swift", "always"), best_of_each(search, panel).tolist(), strict=True))
+    names = [entry.name for entry in search.contestants]
+    found = dict(zip(names, best_of_each(search, panel).tolist(), strict=True))
 
     cells = played_by_the_tournament(search, tmp_path)
     accounts = Accounts(cells)
@@ -422,7 +426,7 @@ def test_the_search_finds_what_the_board_shows(tmp_path: Path, has_range: bool) 
             if not same.holds:
                 value = excess_sharpe(evidence, panel.calendar.days_per_year)
                 best[cell.key.strategy] = max(best[cell.key.strategy], value)
-    assert sum(not cell.is_baseline for cell in cells) == search.n_cells == 36
+    assert sum(not cell.is_baseline for cell in cells) == search.n_cells == 12 * len(names)
     assert found == best
 
 
