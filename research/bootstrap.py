@@ -18,6 +18,7 @@ N_BOOTSTRAPS = 1000
 # Columns whose moments are resampled at a time.
 _COLUMNS = 128
 _TAIL = 0.05
+_NO_VARIANCE = 1e-30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

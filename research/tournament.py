@@ -242,9 +242,7 @@ def _permuted(
         facts=cache_folder() / "permutations",
         workforce=workforce,
         count=configuration.resampling.permutations,
-        progress=lambda done, total: reporter.advance(
-            f"{PERMUTATIONS} {prepared.ground.name}", done, total
-        ),
+        progress=lambda done, total: reporter.advance(f"{PERMUTATIONS} {prepared.ground.name}", done, total),
     )
     reporter.step(
         PERMUTATIONS,

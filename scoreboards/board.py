@@ -188,6 +188,41 @@ class ControlVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LuckFacts:
+    """What a data set's whole search says of luck; None where it was not asked or cannot be told.
+
+    Attributes
+    ----------
+    overfitting_probability, overfitting_degradation
+        Probability of backtest overfitting by CSCV, and the share of the Sharpe ratio that is lost outside of
+        the half in which it was chosen.
+    path_sharpe, path_sharpe_deviation, path_loss_share
+        Annualised, of the paths through history on which cells were not chosen.
+    minimum_years
+        Of history, so that the best of all independent trials has no Sharpe ratio of 1 by luck.
+    confidence_set
+        Strategies that cannot be told from the best one.
+    block_days
+        Mean length of the blocks of days that were drawn again.
+    permutations, cells_permuted, permuted_best
+        Shuffled histories, cells searched on each, and the excess Sharpe ratio that the best of them reaches
+        in one of 20.
+    """
+
+    overfitting_probability: float | None = None
+    overfitting_degradation: float | None = None
+    path_sharpe: float | None = None
+    path_sharpe_deviation: float | None = None
+    path_loss_share: float | None = None
+    minimum_years: float | None = None
+    confidence_set: tuple[str, ...] = ()
+    block_days: float | None = None
+    permutations: int = 0
+    cells_permuted: int = 0
+    permuted_best: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UniverseFacts:
     """What the head of a board says of one data set."""
 
@@ -210,6 +245,7 @@ class UniverseFacts:
     trials: int
     n_effective: float
     register_head: str
+    luck: LuckFacts = LuckFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,16 +431,24 @@ def from_text(text: str, source: Path) -> Board:
             controls=tuple(ControlVerdict(**control) for control in document["controls"]),
             void=document["void"],
             notes=tuple(document["notes"]),
-            universes=tuple(
-                UniverseFacts(**{**universe, "notes": tuple(universe["notes"])})
-                for universe in document["universes"]
-            ),
+            universes=tuple(_universe_from(universe) for universe in document["universes"]),
             gates=tuple(GateDefinition(**gate) for gate in document["gates"]),
             settings=document["settings"],
             configuration=document.get("configuration", {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source}: is not a scoreboard ({error}); run the tournament again") from error
+
+
+def _universe_from(document: Mapping[str, Any]) -> UniverseFacts:
+    luck = document["luck"]
+    return UniverseFacts(
+        **{
+            **document,
+            "notes": tuple(document["notes"]),
+            "luck": LuckFacts(**{**luck, "confidence_set": tuple(luck["confidence_set"])}),
+        }
+    )
 
 
 def _descending(value: float) -> float:

@@ -158,6 +158,13 @@ WORDS: dict[str, Words] = {
         missing="no market row to measure its beta by",
         scale="ratio",
     ),
+    "overfitting": Words(
+        short="search overfits",
+        asks="What the search chooses in one half of history keeps something of it in the other.",
+        failed="the search overfits: nothing is left, in one half of history, of what it chose in the other",
+        missing="the search could not be cut in halves",
+        scale="count",
+    ),
     "timing_excess": Words(
         short="gone a bar later",
         asks="Still earns an excess when filled one bar later, and at twice the cost.",

@@ -8,12 +8,17 @@ import numpy as np
 from engine.core import metrics
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
-from research.bootstrap import sharpe_lower_bounds
+from research.bootstrap import intervals, sharpe_lower_bounds
 from research.cells import CellKey, Variant
+from research.discovery import Dependence, model_confidence_set, q_values
+from research.overfitting import Overfitting, PathDispersion, path_dispersion, probability_of_overfitting
 from research.resampling import block_length
-from research.statistics import describe
+from research.statistics import describe, exceedance
 from research.superior import step_down
 from scoreboards.evidence import Evidence
+
+# Bounds of tails take a fifth of a second each: for the best of a data set.
+TAILS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +61,24 @@ class Family:
     ----------
     members
         By cell. A cell without an excess that varies has no entry, and its gates are missing.
-    keys
-        Of the columns of `excess`, sorted.
-    excess
-        Shape (D, M), daily.
+    overfitting
+        What choosing among them in one half of history was worth in the other; None for fewer than two.
+    paths
+        What they would have earned on paths on which they were not chosen; None likewise.
+    confidence_set
+        Strategies whose best cell cannot be told from the best of all, with 90% confidence.
+    block_length
+        Mean length of the blocks of days that were drawn.
+    tested
+        Hash of the daily excess of all cells, and of how they were tested.
     """
 
     members: Mapping[CellKey, Member] = field(default_factory=dict)
-    keys: tuple[CellKey, ...] = ()
-    excess: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    overfitting: Overfitting | None = None
+    paths: PathDispersion | None = None
+    confidence_set: tuple[str, ...] = ()
+    block_length: float = np.nan
+    tested: str = ""
 
 
 def family_of(
@@ -97,22 +111,88 @@ def family_of(
     bounds = sharpe_lower_bounds(
         excess, rng=_generator(seed, 2), n_bootstraps=bootstraps, block_length=length
     ) * np.sqrt(days_per_year)
+    discovered = q_values(_one_sided(excess), dependence=Dependence.ANY)
     tested = content_hash({"excess": excess, "bootstraps": bootstraps, "seed": seed, "block": length})
     moves = _rank_moves(evidences, timing, days_per_year)
+    tails = _tails(evidences, keys, bounds, seed=seed, bootstraps=bootstraps, days_per_year=days_per_year)
+    members = {}
+    for place, key in enumerate(keys):
+        drawdown, cvar = tails.get(key, (np.nan, np.nan))
+        members[key] = Member(
+            spa=float(adjusted[place]),
+            spa_hash=tested,
+            bootstrap_bound=float(bounds[place]),
+            rank_move=moves[key][0],
+            rank_hash=moves[key][1],
+            q_value=float(discovered[place]),
+            drawdown_bound=drawdown,
+            cvar_bound=cvar,
+        )
+    several = excess.shape[1] > 1
     return Family(
-        members={
-            key: Member(
-                spa=float(adjusted[place]),
-                spa_hash=tested,
-                bootstrap_bound=float(bounds[place]),
-                rank_move=moves[key][0],
-                rank_hash=moves[key][1],
-            )
-            for place, key in enumerate(keys)
-        },
-        keys=keys,
-        excess=excess,
+        members=members,
+        overfitting=probability_of_overfitting(excess) if several else None,
+        paths=path_dispersion(excess) if several else None,
+        confidence_set=_confidence_set(excess, keys, bounds, rng=_generator(seed, 3), length=length),
+        block_length=length,
+        tested=tested,
     )
+
+
+def _one_sided(excess: FloatArray) -> FloatArray:
+    """Return for each column how likely its mean is without an edge, by the AR(1) variance at the null."""
+    values = []
+    for column in excess.T:
+        sample = describe(column)
+        assert sample is not None, "columns that cannot be described were left out"
+        values.append(exceedance(sample, true_sharpe=0.0))
+    return np.array(values)
+
+
+def _tails(
+    evidences: Sequence[Evidence],
+    keys: Sequence[CellKey],
+    bounds: FloatArray,
+    *,
+    seed: int,
+    bootstraps: int,
+    days_per_year: int,
+) -> dict[CellKey, tuple[float, float]]:
+    """Return what 95% of resamples stay above in drawdown and CVaR, for the cells that anybody looks at."""
+    wanted = {keys[place] for place in np.argsort(-bounds, kind="stable")[:TAILS_SHOWN]}
+    found = {}
+    for evidence in evidences:
+        if evidence.cell.key in wanted:
+            told = intervals(
+                evidence.account.returns,
+                rng=_generator(seed, 4),
+                days_per_year=days_per_year,
+                n_bootstraps=bootstraps,
+                # Both ends of a two-sided 90%: 95% stay above the lower one.
+                confidence=0.90,
+            )
+            found[evidence.cell.key] = (told.max_drawdown.low, told.cvar_95.low)
+    return found
+
+
+def _confidence_set(
+    excess: FloatArray,
+    keys: Sequence[CellKey],
+    bounds: FloatArray,
+    *,
+    rng: np.random.Generator,
+    length: float,
+) -> tuple[str, ...]:
+    """Return the strategies that cannot be told from the best one, each by its best cell."""
+    best: dict[str, int] = {}
+    for place in np.argsort(-bounds, kind="stable").tolist():
+        best.setdefault(keys[place].strategy, place)
+    if len(best) < 2:
+        return tuple(best)
+    names = sorted(best)
+    columns = excess[:, [best[name] for name in names]]
+    stays = model_confidence_set(columns, rng=rng, block_length=length)
+    return tuple(name for name, kept in zip(names, stays, strict=True) if kept)
 
 
 def _generator(seed: int, purpose: int) -> np.random.Generator:

@@ -247,6 +247,7 @@ def standard(thresholds: GateThresholds) -> Mapping[str, tuple[float, Direction]
         "mdd_mult": (thresholds.tail_multiplier, most),
         "sim_parity": (thresholds.sim_parity, most),
         "beta": (thresholds.beta_share, most),
+        "overfitting": (0.0, most),
         "timing_excess": (thresholds.timing_excess, above),
         "timing_rank": (thresholds.timing_rank, most),
         "regimes": (thresholds.regimes, above),
@@ -289,6 +290,16 @@ def _baseline_equivalent(evidence: Evidence, same: Equivalence | None) -> GateRe
         }
     )
     return judge(BASELINE_EQUIVALENT, float(same.holds), 0.0, Direction.AT_MOST, hashed)
+
+
+def _overfitting(evidence: Evidence, court: Court) -> GateResult:
+    """Fail every cell of a search that keeps nothing of what it chose (1) and of no other (0)."""
+    family = court.family
+    if _member(evidence, court) is None or family is None or family.overfitting is None:
+        # One cell was not chosen out of several.
+        return not_applicable("overfitting", 0.0, Direction.AT_MOST)
+    value = float(family.overfitting.vetoes)
+    return judge("overfitting", value, 0.0, Direction.AT_MOST, family.tested)
 
 
 def _spa(evidence: Evidence, court: Court) -> GateResult:
@@ -592,6 +603,7 @@ _GATES: tuple[Callable[[Evidence, Court], GateResult], ...] = (
     _mdd_mult,
     _sim_parity,
     _beta,
+    _overfitting,
     _timing_excess,
     _timing_rank,
     _regimes,

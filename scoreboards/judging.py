@@ -1,7 +1,11 @@
 """From a tournament to its board: controls first, then every cell, then the head and the hash."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from engine.domain.gates import Verdict
 from engine.domain.panel import Adjustment
@@ -16,12 +20,14 @@ from research.cells import (
     UniverseRecord,
 )
 from research.configuration import TournamentSettings
+from research.overfitting import minimum_backtest_length
 from scoreboards import gates as gate_rules
 from scoreboards.board import (
     VERDICT_ORDER,
     Board,
     ControlVerdict,
     GateDefinition,
+    LuckFacts,
     UniverseFacts,
     Value,
     board_order,
@@ -29,7 +35,7 @@ from scoreboards.board import (
 )
 from scoreboards.evidence import Accounts
 from scoreboards.explain import WORDS
-from scoreboards.family import family_of
+from scoreboards.family import Family, family_of
 from scoreboards.gates import Court
 from scoreboards.rows import cell_row, check_identity, excess_sharpe, refused_row, stamp
 
@@ -61,7 +67,9 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
         for refusal in tournament.refusals
     ]
     rows.sort(key=board_order)
-    facts = tuple(_universe_facts(universe) for universe in tournament.universes)
+    facts = tuple(
+        _universe_facts(universe, courts[universe.name].family) for universe in tournament.universes
+    )
     told = _settings_facts(tournament, settings)
     return Board(
         run_id=tournament.run_id,
@@ -250,7 +258,36 @@ def _settings_facts(tournament: Tournament, settings: TournamentSettings) -> dic
     }
 
 
-def _universe_facts(universe: UniverseRecord) -> UniverseFacts:
+def _luck_facts(universe: UniverseRecord, family: Family | None) -> LuckFacts:
+    facts: dict[str, Any] = {}
+    if universe.trials.n_effective > 1:
+        facts["minimum_years"] = minimum_backtest_length(universe.trials.n_effective)
+    if universe.permutation is not None:
+        record = universe.permutation
+        facts |= {
+            "permutations": record.count,
+            "cells_permuted": record.n_searched,
+            "permuted_best": _number(float(np.quantile(record.null, 0.95))),
+        }
+    if family is not None and family.members:
+        facts |= {"confidence_set": family.confidence_set, "block_days": family.block_length}
+    if family is not None and family.overfitting is not None and family.paths is not None:
+        year = math.sqrt(universe.calendar.days_per_year)
+        facts |= {
+            "overfitting_probability": family.overfitting.probability,
+            "overfitting_degradation": _number(family.overfitting.degradation),
+            "path_sharpe": family.paths.mean * year,
+            "path_sharpe_deviation": family.paths.deviation * year,
+            "path_loss_share": family.paths.loss_share,
+        }
+    return LuckFacts(**facts)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _universe_facts(universe: UniverseRecord, family: Family | None) -> UniverseFacts:
     intraday = universe.timeframe is not Timeframe.DAY_1
     return UniverseFacts(
         name=universe.name,
@@ -272,4 +309,5 @@ def _universe_facts(universe: UniverseRecord) -> UniverseFacts:
         trials=universe.trials.count,
         n_effective=universe.trials.n_effective,
         register_head=universe.trials.head,
+        luck=_luck_facts(universe, family),
     )

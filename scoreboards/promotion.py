@@ -281,6 +281,7 @@ _STEPS = {
     "permutation": "a stronger idea, searched for among fewer: shuffled prices give as much",
     "excess_bootstrap": "more history or a stronger idea; its days, drawn again, do not prove it",
     "track_record": "a longer history; the report says how much is needed",
+    "overfitting": "fewer parameters and cells: this search finds what was, not what is",
     "timing_excess": "an idea that lives longer than one bar, or that trades less",
     "timing_rank": "see in the report what one bar of delay changes; do not pick one cell of many alike",
     "regimes": "see in the report which kind of market pays for it",

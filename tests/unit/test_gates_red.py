@@ -18,13 +18,13 @@ from research.cells import (
     VariantResult,
 )
 from research.configuration import GateThresholds
+from research.overfitting import Overfitting, probability_of_overfitting
 from scoreboards import gates
 from scoreboards.evidence import Accounts
 from scoreboards.explain import WORDS
 from scoreboards.family import family_of
 from scoreboards.gates import Court
 from tests.boards import (
-    cell,
     equity_of,
     market_returns,
     permutations,
@@ -33,6 +33,7 @@ from tests.boards import (
     universe,
     with_baselines,
 )
+
 Cells = list[CellResult]
 ROWS = 1260
 
@@ -195,7 +196,10 @@ def test_the_good_cell_passes_every_gate_and_each_has_something_to_judge() -> No
     results = judged(good(), court())
 
     assert not gates.failures(tuple(results.values()))
-    assert {result.status for result in results.values()} == {GateStatus.PASS}
+    assert {name for name, result in results.items() if result.status is not GateStatus.PASS} == {
+        "overfitting"
+    }
+    assert results["overfitting"].status is GateStatus.NOT_APPLICABLE
     assert gates.verdict(tuple(results.values()), 2.0) is Verdict.PASS
     for gate, result in results.items():
         assert len(result.evidence_hash) == 64, gate
@@ -213,4 +217,27 @@ def test_a_broken_condition_turns_its_gate_red_and_no_other(gate: str) -> None:
 
 def test_every_gate_is_broken_above_but_for_the_one_that_silences_others() -> None:
     # What is a baseline in disguise has no edge to judge: tests/unit/test_gates.py breaks that one.
-    assert set(BROKEN) | {gates.BASELINE_EQUIVALENT} == set(WORDS)
+    # A search that overfits needs more than one cell, and is broken below.
+    assert set(BROKEN) | {gates.BASELINE_EQUIVALENT, "overfitting"} == set(WORDS)
+
+
+def test_a_search_that_keeps_nothing_of_what_it_chose_fails_all_of_its_cells() -> None:
+    cells, by = good(), court()
+    evidence = Accounts(cells).evidence(cells[0])
+    family = family_of(
+        [evidence], timing=gates.TIMING_VARIANTS, bootstraps=200, seed=1, days_per_year=by.days_per_year
+    )
+    rng = np.random.default_rng(3)
+    # Columns that are made to have the same mean: what was good in one half was bad in the other.
+    noise = rng.normal(0.0, 0.01, (1000, 40))
+    vetoed = probability_of_overfitting(noise - noise.mean(axis=0), n_blocks=8)
+    sound = probability_of_overfitting(noise + np.linspace(0.0, 0.004, 40), n_blocks=8)
+
+    def answer(found: Overfitting) -> GateStatus:
+        told = replace(by, family=replace(family, overfitting=found, tested="0" * 64))
+        results = {result.gate: result for result in gates.judge_cell(evidence, told)}
+        return results["overfitting"].status
+
+    assert vetoed.probability == 1.0
+    assert answer(vetoed) is GateStatus.FAIL
+    assert answer(sound) is GateStatus.PASS
