@@ -189,7 +189,9 @@ def intervals(
         owners = np.arange(len(rows))[:, None] * n_days
         counts = np.bincount((ranks[rows] + owners).ravel(), minlength=rows.size).reshape(rows.shape)
         first, second = (counts @ moments / n_days).T
-        deviation = np.sqrt((second - first * first) * n_days / (n_days - 1))
+        # A resample of days that are all alike has no variance but a rest of rounding.
+        variance = np.maximum(second - first * first, _NO_VARIANCE)
+        deviation = np.sqrt(variance * n_days / (n_days - 1))
         drawn.append(
             (
                 (returns.mean() + first) / deviation * math.sqrt(days_per_year),

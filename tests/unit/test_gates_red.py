@@ -196,10 +196,9 @@ def test_the_good_cell_passes_every_gate_and_each_has_something_to_judge() -> No
     results = judged(good(), court())
 
     assert not gates.failures(tuple(results.values()))
-    assert {name for name, result in results.items() if result.status is not GateStatus.PASS} == {
-        "overfitting"
-    }
-    assert results["overfitting"].status is GateStatus.NOT_APPLICABLE
+    # One cell was not chosen out of several.
+    assert results.pop("overfitting").status is GateStatus.NOT_APPLICABLE
+    assert {result.status for result in results.values()} == {GateStatus.PASS}
     assert gates.verdict(tuple(results.values()), 2.0) is Verdict.PASS
     for gate, result in results.items():
         assert len(result.evidence_hash) == 64, gate
