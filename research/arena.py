@@ -160,6 +160,7 @@ class _Seat:
     window_rows: IntArray
     symbols: tuple[str, ...]
     role: BaselineRole = BaselineRole.NONE
+    works_orders: bool = False
     problem: str = ""
 
 
@@ -236,6 +237,7 @@ def _seats(
             weights=base.weights,
             window_rows=arena.window_rows,
             symbols=arena.panel.symbols,
+            works_orders=bool(contestant.order_roots),
             problem=base.problem
             and f"{allocation.engine} {allocation.profile} gave no weights: {base.problem}",
         )
@@ -399,6 +401,7 @@ def _cell(
         strategy_id=_strategy_id(arena, seat),
         identity_hash=seat.identity_hash,
         parameters=seat.parameters,
+        works_orders=seat.works_orders,
         baseline_role=seat.role,
         timestamps=arena.timestamps,
         equity=accounts.equity[column],

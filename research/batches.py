@@ -29,7 +29,7 @@ from research import nautilus_simulator
 from research.cell_store import Accounts, CellStore
 from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
 from research.excess import excess_returns, mean_gross
-from research.nautilus_simulator import MarketTargets, NautilusWorker
+from research.nautilus_simulator import MarketTargets, NautilusWorker, orders_of
 from research.simulators import Resimulated, TargetRun, VectorbtWorker, resimulate
 from research.sources import library_versions, sources_hash
 
@@ -198,20 +198,33 @@ def do(work: Work, threads: int, vectorbt: Callable[[TargetRun], Resimulated]) -
     if work.kind is Kind.VARIANT:
         assert work.pool is not None, "a variant has a pool to beat"
         return _compared(batch.run(Detail.CURVES, threads), _each(work.pool, threads), batch.panel)
-    outcome = batch.run(Detail.CURVES, threads)
-    problem = _beyond_others(batch)
-    if not problem and work.kind is Kind.NAUTILUS:
-        if (python := nautilus_simulator.available()) is not None:
-            with NautilusWorker(python) as nautilus:
-                return _second_opinion(
-                    batch,
-                    outcome,
-                    lambda run: nautilus.result(nautilus.submit(_with_market(run, batch, outcome))),
-                )
-        problem = "nautilus is not installed: make peers"
-    if problem:
+    detail = Detail.RECORDS if batch.order_roots and work.kind is Kind.NAUTILUS else Detail.CURVES
+    outcome = batch.run(detail, threads)
+    if work.kind is Kind.NAUTILUS:
+        return _by_nautilus(batch, outcome)
+    if problem := _beyond_vectorbt(batch):
         return Played(accounts=_nothing(outcome), problems=(problem,) * len(batch.plans))
-    return _second_opinion(batch, outcome, vectorbt)
+    return _second_opinion(batch, outcome, lambda account: vectorbt(_targets(batch, outcome, account)))
+
+
+def _by_nautilus(batch: Batch, outcome: Outcome) -> Played:
+    python = nautilus_simulator.available()
+    if python is None:
+        problem = "nautilus is not installed: make peers"
+        return Played(accounts=_nothing(outcome), problems=(problem,) * len(batch.plans))
+    with NautilusWorker(python) as nautilus:
+
+        def play(account: int) -> Resimulated:
+            if batch.order_roots:
+                ordered = orders_of(batch.panel, batch.settings, outcome, batch.order_roots, account)
+                return nautilus.result(nautilus.submit(ordered))
+            volumes = batch.panel.volume[slice(*outcome.rows)] if batch.panel.has_volume else None
+            run = MarketTargets(
+                targets=_targets(batch, outcome, account), rules=batch.settings.rules, volumes=volumes
+            )
+            return nautilus.result(nautilus.submit(run))
+
+        return _second_opinion(batch, outcome, play)
 
 
 class Simulators:
@@ -404,15 +417,15 @@ def _compared(
     return tuple(results)
 
 
-def _beyond_others(batch: Batch) -> str:
-    """Return why no other simulator can play a batch, empty where one can."""
+def _beyond_vectorbt(batch: Batch) -> str:
+    """Return why vectorbt cannot play a batch, empty where it can."""
     if batch.order_roots:
-        return "other simulators hold targets from the next open on, they work no limits, stops or brackets"
+        return "vectorbt holds targets from the next open on, it works no limits, stops or brackets"
     if batch.settings.rules.latency_bars:
-        return "other simulators fill on the next bar, they have no latency"
+        return "vectorbt fills on the next bar, it has no latency"
     limits, costs = batch.settings.limits, batch.settings.costs
     if limits.short or limits.leverage > 1.0 or costs.borrow_bps or costs.interest_bps:
-        return "other simulators are asked for long positions that are paid for only"
+        return "vectorbt is asked for long positions that are paid for only"
     return ""
 
 
@@ -420,29 +433,29 @@ def _whole(accounts: Accounts) -> Played:
     return Played(accounts=accounts, problems=("",) * len(accounts.equity))
 
 
-def _second_opinion(
-    batch: Batch,
-    outcome: Outcome,
-    simulator: Callable[[TargetRun], Resimulated],
-) -> Played:
-    """Let another simulator play what the core decided, by its own sizing and fills."""
+def _targets(batch: Batch, outcome: Outcome, account: int) -> TargetRun:
+    """Return what the core decided in an account, for another simulator to size and fill by itself."""
     rows = slice(*outcome.rows)
     costs, rules = batch.settings.costs, batch.settings.rules
+    return TargetRun(
+        # Data that has closes only carries them as opens too: filled at the next close.
+        fills=batch.panel.open[rows],
+        closes=batch.panel.close[rows],
+        decided=outcome.decided[account],
+        cash=batch.settings.cash,
+        cash_buffer=rules.cash_buffer,
+        fee_rate=costs.taker_fee_bps / _BPS,
+        slippage_rate=(costs.half_spread_bps + costs.slippage_bps) / _BPS,
+    )
+
+
+def _second_opinion(batch: Batch, outcome: Outcome, play: Callable[[int], Resimulated]) -> Played:
+    """Let another simulator play each account; what it cannot play is missing, with its reason."""
     accounts = _nothing(outcome)
     problems = []
-    for column, decided in enumerate(outcome.decided):
-        run = TargetRun(
-            # Data that has closes only carries them as opens too: filled at the next close.
-            fills=batch.panel.open[rows],
-            closes=batch.panel.close[rows],
-            decided=decided,
-            cash=batch.settings.cash,
-            cash_buffer=rules.cash_buffer,
-            fee_rate=costs.taker_fee_bps / _BPS,
-            slippage_rate=(costs.half_spread_bps + costs.slippage_bps) / _BPS,
-        )
+    for column in range(len(batch.plans)):
         try:
-            answer = simulator(run)
+            answer = play(column)
         except SimulatorError as error:
             problems.append(str(error))
             continue
@@ -453,11 +466,6 @@ def _second_opinion(
         accounts.fills[column] = answer.fills
         accounts.fees[column] = answer.fees
     return Played(accounts=accounts, problems=tuple(problems))
-
-
-def _with_market(run: TargetRun, batch: Batch, outcome: Outcome) -> MarketTargets:
-    volumes = batch.panel.volume[slice(*outcome.rows)] if batch.panel.has_volume else None
-    return MarketTargets(targets=run, rules=batch.settings.rules, volumes=volumes)
 
 
 def _nothing(outcome: Outcome) -> Accounts:

@@ -182,6 +182,8 @@ class CellResult:
         Names of the N instruments.
     parameters
         Of the strategy, by name.
+    works_orders
+        Whether it sends limits, stops or brackets, which vectorbt does not know.
     variants
         What became of the cell with one thing changed. Empty for what is not judged.
     unlimited_equity, unlimited_gross
@@ -209,6 +211,7 @@ class CellResult:
     weights: FloatArray
     symbols: tuple[str, ...]
     parameters: Mapping[str, int | float] = field(default_factory=dict)
+    works_orders: bool = False
     variants: Mapping[Variant, VariantResult] = field(default_factory=dict)
     unlimited_equity: FloatArray = field(default_factory=_no_values)
     unlimited_gross: FloatArray = field(default_factory=_no_values)

@@ -9,7 +9,7 @@ from engine.domain.panel import FloatArray, Panel
 from engine.home import state_folder
 from research.cells import BaselineRole, CellResult, CellStatus, Simulator, TrialsRecord
 from research.excess import excess_returns, mean_gross
-from research.trials import TrialsRegister
+from research.trials import TrialsRegister, trial
 
 TRIALS_FOLDER = "trials"
 CONTROLS_FOLDER = "controls"
@@ -56,6 +56,7 @@ def record_trials(register: TrialsRegister, cells: Sequence[CellResult], panel: 
         if cell.baseline_role is BaselineRole.RAW_POOL and cell.key.simulator is Simulator.CORE
     }
     trials = {trial_key(panel, cell.identity_hash, cash, cell.weights): cell for cell in _ideas(cells)}
+    new = []
     for key in sorted(trials):
         cell = trials[key]
         pool = pools.get(cell.key.rebalance)
@@ -66,7 +67,8 @@ def record_trials(register: TrialsRegister, cells: Sequence[CellResult], panel: 
             mean_gross(cell.gross),
             daily_returns(pool.equity, pool.day_ends),
         )
-        register.add(key, cell.timestamps[cell.day_ends], excess)
+        new.append(trial(key, cell.timestamps[cell.day_ends], excess))
+    register.add_all(new)
 
 
 def record_of(register: TrialsRegister) -> TrialsRecord:

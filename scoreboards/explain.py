@@ -148,7 +148,7 @@ WORDS: dict[str, Words] = {
         short="simulators disagree",
         asks="A second, independent simulator finds the same yearly return.",
         failed="two simulators disagree by {value} a year, allowed {threshold}",
-        missing="the second simulator gave nothing: it works no limits, stops or shorts",
+        missing="the second simulator gave nothing; one that works limits and stops is nautilus: make peers",
         scale="percent",
     ),
     "beta": Words(

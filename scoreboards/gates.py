@@ -142,12 +142,21 @@ def friction_decay(evidence: Evidence, days_per_year: int) -> float:
 
 
 def parity_gap(evidence: Evidence, days_per_year: int) -> float:
-    """Return |core - vectorbt| of the annualised return, both simulating by themselves."""
-    if evidence.vectorbt is None:
+    """Return |core - second simulator| of the annualised return, both simulating by themselves."""
+    second = second_simulator(evidence)
+    if second is None:
         return math.nan
     ours = metrics.annualized_return(evidence.account.returns, days_per_year)
-    theirs = metrics.annualized_return(evidence.vectorbt.returns, days_per_year)
+    theirs = metrics.annualized_return(second.returns, days_per_year)
     return abs(ours - theirs)
+
+
+def second_simulator(evidence: Evidence) -> Account | None:
+    """Return the account that must agree with the core's: vectorbt's, and nautilus' where orders are worked.
+
+    Which of them it is hangs on the strategy alone: neither takes the place of the other when it is missing.
+    """
+    return evidence.nautilus if evidence.cell.works_orders else evidence.vectorbt
 
 
 def cvar_multiple(account: Account, market: Account) -> float:
@@ -459,10 +468,10 @@ def _mdd_mult(evidence: Evidence, court: Court) -> GateResult:
 
 def _sim_parity(evidence: Evidence, court: Court) -> GateResult:
     threshold, direction = court.thresholds.sim_parity, Direction.AT_MOST
-    if Simulator.VECTORBT not in court.simulators:
+    if not court.simulators & {Simulator.VECTORBT, Simulator.NAUTILUS}:
         return not_applicable("sim_parity", threshold, direction)
     value = parity_gap(evidence, court.days_per_year)
-    return judge("sim_parity", value, threshold, direction, _hash(evidence, evidence.vectorbt))
+    return judge("sim_parity", value, threshold, direction, _hash(evidence, second_simulator(evidence)))
 
 
 def _beta(evidence: Evidence, court: Court) -> GateResult:

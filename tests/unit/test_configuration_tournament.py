@@ -50,7 +50,14 @@ def test_port_test_plays_us20_and_us5_by_the_standard() -> None:
         ("native", "inverse_volatility"),
         ("riskfolio", "min_variance"),
         ("riskfolio", "hrp"),
+        ("riskfolio", "herc"),
         ("riskfolio", "mean_cvar"),
+        ("riskfolio", "barbell"),
+        ("skfolio", "min_variance"),
+        ("skfolio", "hrp"),
+        ("skfolio", "nco"),
+        ("skfolio", "risk_parity"),
+        ("skfolio", "mean_cvar"),
     )
     assert settings.costs.words() == "10 bps fee + 5 bps slippage"
 
@@ -156,8 +163,9 @@ def test_another_floor_of_gates_is_named(folder: Path) -> None:
         ("[window, daily, daily_5pct]", "[daily, daily]", "rebalances names daily twice"),
         ("  - name: us5", "  - name: us20", "universes names us20 twice"),
         ("strategies: [all]", "strategies: [all", "is not YAML"),
-        ("  native: [equal_weight, inverse_volatility]\n  riskfolio: [min_variance, hrp, mean_cvar]",
-         "  native: []\n  riskfolio: []", "allocations: name at least one profile"),
+        ("  native: [equal_weight, inverse_volatility]\n  riskfolio: [min_variance, hrp, herc, mean_cvar, barbell]"
+         "\n  skfolio: [min_variance, hrp, nco, risk_parity, mean_cvar]", "  native: []",
+         "allocations: name at least one profile"),
         ("native: [equal_weight, inverse_volatility]", "native: [equal_weight, equal_weight]",
          "allocations names native/equal_weight twice"),
         ("strategies: [all]\nparameters: {}", "strategies: [x]\nparameters: {a: {b: 1}}",

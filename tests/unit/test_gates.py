@@ -393,3 +393,14 @@ def test_accounts_of_other_rows_are_never_compared() -> None:
 
     with pytest.raises(ValueError, match="which has other rows"):
         judged(cell(market), shorter)
+
+
+def test_a_strategy_that_works_orders_is_held_against_nautilus_and_no_other() -> None:
+    returns = np.array([0.01, -0.005] * 30)
+    worked = cell(returns, works_orders=True)
+    nautilus = cell(returns + 0.00005, simulator=Simulator.NAUTILUS)
+    vectorbt = cell(returns, simulator=Simulator.VECTORBT)
+
+    assert judged(worked, vectorbt)["sim_parity"].status is GateStatus.MISSING
+    assert judged(worked, vectorbt, nautilus)["sim_parity"].value == pytest.approx(0.00005 * 252 * 60 / 61)
+    assert judged(cell(returns), nautilus)["sim_parity"].status is GateStatus.MISSING
