@@ -65,7 +65,7 @@ def verdict_of(tuning: Tuning) -> Verdict:
         reason = f"the gain of {signed(played.gain)} may be luck: low 95% {low}"
     else:
         outcome = Outcome.NO_HELP
-        reason = f"the search cost {-played.gain:.2f}: what it chose in training did not last"
+        reason = f"the search cost {abs(played.gain):.2f}: what it chose in training did not last"
     return Verdict(outcome=outcome, headline=headline, reason=f"{reason}; {edge(tuning)}")
 
 
