@@ -128,11 +128,12 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_csv_value(row.values[column]) for column in COLUMNS])
+        writer.writerow([csv_value(row.values[column]) for column in COLUMNS])
     return out.getvalue()
 
 
-def _csv_value(value: Value) -> str:
+def csv_value(value: Value) -> str:
+    """Write one value: floats keep every digit, no value is empty."""
     match value:
         case None:
             return ""

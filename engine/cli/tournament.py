@@ -44,6 +44,11 @@ def tournament(
             help="Work on a Ray cluster: its address, auto, or local to start one.",
         ),
     ] = None,
+    tracking: Annotated[
+        str | None,
+        typer.Option("--tracking", metavar="URI", help="Tracking store of MLflow; by default one in state/."),
+    ] = None,
+    track: Annotated[bool, typer.Option("--track/--no-tracking", help="Track the run in MLflow.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     require_pass: Annotated[
         bool, typer.Option("--require-pass", help="Exit 4 when no strategy passed.")
@@ -57,8 +62,10 @@ def tournament(
 
     from engine.cli.progress import ScreenReporter
     from engine.cli.scoreboard import shown_folder
+    from engine.cli.tracking import finish, tracking_of
     from engine.home import runs_folder
 
+    wanted = tracking_of(tracking, wanted=track)
     settings = _settings(data or [], config)
     with ScreenReporter(Console(stderr=True)) as reporter:
         from research.choice_file import CHOICES_FILE, choices_csv
@@ -86,8 +93,12 @@ def tournament(
         from scoreboards.terminal import show
 
         show(board, shown_folder(folder))
+    # After the board is shown: MLflow takes seconds to load.
+    failed = finish(folder, wanted)
     if board.void:
         raise typer.Exit(TOURNAMENT_VOID)
+    if failed:
+        raise typer.Exit(failed)
     if require_pass and not board.candidates:
         raise typer.Exit(NOTHING_PASSED)
 

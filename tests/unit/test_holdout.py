@@ -1,4 +1,4 @@
-"""The journal of openings of sealed bars: written before the bars are read, once a candidate, tamper-evident."""
+"""Openings of sealed bars: written down before the bars are read, once a candidate, tamper-evident."""
 
 import json
 import os
@@ -102,7 +102,8 @@ def test_whoever_is_killed_before_the_bars_are_read_has_opened_them() -> None:
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "from engine.data.holdout import Request, open_holdout\n"
         "sys.addaudithook(hook)\n"
-        "open_holdout('mine', Request(strategy_id='trend-1', identity_hash='1' * 64, operator='ada', reason='x'))"
+        "who = {'strategy_id': 'trend-1', 'identity_hash': '1' * 64, 'operator': 'ada', 'reason': 'x'}\n"
+        "open_holdout('mine', Request(**who))"
     )
 
     done = subprocess.run(
