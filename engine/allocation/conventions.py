@@ -1,7 +1,7 @@
 """What both solver libraries are told alike, so that one profile is one problem in both."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.domain.errors import AllocationError
 from engine.domain.panel import FloatArray
@@ -10,16 +10,34 @@ SOLVER = "CLARABEL"
 """Of all convex problems. HiGHS ran into its time limit on a covariance of daily returns, and cvxpy handed
 back a wrong vector."""
 
-PERCENT = 100.0
-"""Conic solvers stop at absolute tolerances: with returns as shares weights were wrong by 1e-4, with percent
-by 1e-9."""
+UNITS = (100.0, 30.0, 300.0)
+"""Of the returns, in the order in which they are tried. Conic solvers stop at absolute tolerances: with
+returns as shares weights were wrong by 1e-4, with percent by 1e-9. Weights do not depend on the unit, whether
+a solver gets to its tolerances does: in percent, skfolio's risk parity did not on 4 of 1,016 windows."""
 
 GAP = 1e-9
 """Between the primal and the dual objective. At the solver's own 1e-8 the weights of the largest Sharpe ratio
-were wrong by up to 7e-5."""
+were wrong by up to 7e-5, at 1e-9 by 3e-5; at 1e-10 it gave up on some windows."""
 
 TAIL = 0.05
 """Share of the days in the CVaR."""
+
+
+def in_some_unit(solve: Callable[[FloatArray], FloatArray], returns: FloatArray) -> FloatArray:
+    """Return the first answer of one solver to one problem, asked in each of the units.
+
+    Raises
+    ------
+    AllocationError
+        If there is none; it says what was wrong in percent.
+    """
+    problems = []
+    for unit in UNITS:
+        try:
+            return solve(returns * unit)
+        except AllocationError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def require_positive_mean(engine: str, returns: FloatArray) -> None:

@@ -22,9 +22,9 @@ import numpy as np
 from engine.allocation import clusters
 from engine.allocation.conventions import (
     GAP,
-    PERCENT,
     SOLVER,
     TAIL,
+    in_some_unit,
     refuse_inaccurate,
     require_positive_mean,
 )
@@ -32,8 +32,6 @@ from engine.domain.errors import AllocationError
 from engine.domain.panel import FloatArray
 
 LIBRARIES = ("riskfolio-lib", "cvxpy", "clarabel", "scipy", "numpy", "pandas")
-
-_GAPS = {SOLVER: {"tol_gap_abs": GAP, "tol_gap_rel": GAP}}
 
 
 def min_variance(returns: FloatArray) -> FloatArray:
@@ -137,7 +135,7 @@ def _portfolio(riskfolio: Any, frame: Any) -> Any:
     portfolio = riskfolio.Portfolio(returns=frame, alpha=TAIL, sht=False, upperlng=1)
     portfolio.assets_stats(method_mu="hist", method_cov="hist")
     portfolio.solvers = [SOLVER]
-    portfolio.sol_params = _GAPS
+    portfolio.sol_params = {SOLVER: {"tol_gap_abs": GAP, "tol_gap_rel": GAP}}
     return portfolio
 
 
@@ -151,6 +149,10 @@ def _convex(measure: str, objective: str) -> Callable[[Any, Any], Any]:
 
 
 def _solve(name: str, returns: FloatArray, solve: Callable[[Any, Any], Any]) -> FloatArray:
+    return in_some_unit(lambda scaled: _solve_once(name, scaled, solve), returns)
+
+
+def _solve_once(name: str, returns: FloatArray, solve: Callable[[Any, Any], Any]) -> FloatArray:
     printed = io.StringIO()
     with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(printed):
         warnings.simplefilter("always")
@@ -158,7 +160,7 @@ def _solve(name: str, returns: FloatArray, solve: Callable[[Any, Any], Any]) -> 
         import riskfolio
 
         try:
-            weights = solve(riskfolio, pd.DataFrame(returns * PERCENT))
+            weights = solve(riskfolio, pd.DataFrame(returns))
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise AllocationError(f"riskfolio {name} of {returns.shape} returns: {error}") from error
     refuse_inaccurate(f"riskfolio {name} of {returns.shape} returns", warned)

@@ -18,9 +18,9 @@ import numpy as np
 from engine.allocation import clusters
 from engine.allocation.conventions import (
     GAP,
-    PERCENT,
     SOLVER,
     TAIL,
+    in_some_unit,
     refuse_inaccurate,
     require_positive_mean,
 )
@@ -148,6 +148,10 @@ def _tree(n_instruments: int) -> Any:
 
 
 def _solve(name: str, returns: FloatArray, model: Callable[[ModuleType], Any]) -> FloatArray:
+    return in_some_unit(lambda scaled: _solve_once(name, scaled, model), returns)
+
+
+def _solve_once(name: str, returns: FloatArray, model: Callable[[ModuleType], Any]) -> FloatArray:
     what = f"skfolio {name} of {returns.shape} returns"
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -155,7 +159,7 @@ def _solve(name: str, returns: FloatArray, model: Callable[[ModuleType], Any]) -
         from skfolio.exceptions import SkfolioError
 
         try:
-            fitted = model(optimization).fit(returns * PERCENT)
+            fitted = model(optimization).fit(returns)
         except (SkfolioError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise AllocationError(f"{what}: {error}") from error
     refuse_inaccurate(what, warned)

@@ -26,7 +26,7 @@ from engine.allocation.allocator import (
     unrounded,
     weights_of,
 )
-from engine.allocation.cross_check import objective
+from engine.allocation.cross_check import TOLERANCES, objective
 from engine.allocation.facts import AllocationTask, FactStore, input_hash, sources_hash
 from engine.allocation.solve import solve_many
 from engine.domain.errors import AllocationError, InvalidValueError
@@ -232,6 +232,38 @@ def test_what_a_solver_had_when_it_gave_up_is_no_answer() -> None:
         riskfolio_adapter._solve("MV", returns, give_up_in_riskfolio)
     with pytest.raises(AllocationError, match=r"skfolio MV of .* inaccurate"):
         skfolio_adapter._solve("MV", returns, give_up_in_skfolio)
+
+
+def test_a_solver_that_gives_up_is_asked_the_same_in_another_unit() -> None:
+    returns = market_returns(8, 60, 5)
+    asked: list[float] = []
+
+    def solve(scaled: FloatArray) -> FloatArray:
+        asked.append(round(float((scaled / returns).mean()), 9))
+        if len(asked) < 3:
+            raise AllocationError(f"gave up in unit {asked[-1]}")
+        return native.equal_weight(scaled)
+
+    def give_up(scaled: FloatArray) -> FloatArray:
+        raise AllocationError(f"gave up in unit {(scaled / returns).mean():.0f}")
+
+    assert conventions.in_some_unit(solve, returns).tolist() == [0.2] * 5
+    assert asked == [100.0, 30.0, 300.0]
+    with pytest.raises(AllocationError, match="gave up in unit 100"):
+        conventions.in_some_unit(give_up, returns)
+
+
+@pytest.mark.parametrize("engine", LIBRARIES)
+@pytest.mark.parametrize("profile", [p for e, p in PROFILES if e is Engine.SKFOLIO])
+def test_weights_do_not_depend_on_the_unit_of_returns(
+    engine: Engine, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returns = market_returns(12, 120, 6)
+    in_percent = unrounded(engine, profile, returns)
+
+    monkeypatch.setattr(conventions, "UNITS", (300.0,))
+
+    assert_allclose(unrounded(engine, profile, returns), in_percent, rtol=0, atol=TOLERANCES[profile])
 
 
 def task(profile: Profile, seed: int, engine: Engine = Engine.NATIVE) -> AllocationTask:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from engine.allocation import clusters, conventions
+from engine.allocation import clusters
 from engine.allocation.allocator import PROFILES, Engine, Profile, allocate, unrounded
 from engine.allocation.cross_check import TOLERANCES, check, cross_check, objective
 from engine.allocation.facts import AllocationTask
@@ -91,7 +91,7 @@ def test_left_to_themselves_the_libraries_cut_different_clusters(windows: Mappin
     from pandas import DataFrame
     from skfolio.optimization import HierarchicalEqualRiskContribution
 
-    returns = windows["us20 before 900"] * conventions.PERCENT
+    returns = windows["us20 before 900"] * 100
     portfolio = riskfolio.HCPortfolio(returns=DataFrame(returns))
     theirs = portfolio.optimization(model="HERC", rm="MV", linkage="ward", leaf_order=False)
     ours = HierarchicalEqualRiskContribution().fit(returns)
@@ -106,7 +106,7 @@ def test_cross_validated_inner_returns_are_another_nested_problem(windows: Mappi
 
     returns = windows["us20 before 900"]
     tree = HierarchicalClustering(max_clusters=clusters.cluster_count(returns.shape[1]))
-    left_alone = NestedClustersOptimization(clustering_estimator=tree).fit(returns * conventions.PERCENT)
+    left_alone = NestedClustersOptimization(clustering_estimator=tree).fit(returns * 100)
 
     asked = unrounded(Engine.SKFOLIO, Profile.NCO, returns)
     assert np.abs(left_alone.weights_ - asked).max() > 0.005
