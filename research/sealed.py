@@ -11,9 +11,9 @@ import numpy as np
 
 from engine.core import metrics
 from engine.domain.errors import IdentityError, InputError, InvalidValueError
-from engine.domain.panel import FloatArray, Panel
+from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.schedule.windows import Window, walk_forward
-from research.cells import BaselineRole
+from research.cells import BaselineRole, day_ends
 from research.configuration import Windows
 from research.dissection import Dissection, dissect
 from research.excess import excess_returns
@@ -51,9 +51,10 @@ class Sealed:
     ----------
     account
         On the sealed bars.
+    stamps
+        Shape (D,), UTC nanoseconds of the last bar of each sealed day.
     returns, pool, excess
         Shape (D,), daily: of the account, of the pool, and beyond the pool at the account's own exposure.
-        The first is of the day on which the account begins, at its close on daily bars, so it is 0 there.
     excess_sharpe, lower_bound
         Annualised, as the board measures them (RULINGS D2).
     promised_sharpe, promised_bound
@@ -61,6 +62,7 @@ class Sealed:
     """
 
     account: Dissection
+    stamps: IntArray
     returns: FloatArray
     pool: FloatArray
     excess: FloatArray
@@ -139,12 +141,18 @@ def play_sealed(rebuilt: Rebuilt, panel: Panel, promised: Promise) -> Sealed:
     account = dissect(replace(rebuilt, ground=replace(ground, panel=panel, windows=windows)))
     returns, excess = account.daily(account.equity), _excess(account)
     metrics.assert_identity(returns, account.equity)
+    pool = account.daily(account.baselines[BaselineRole.RAW_POOL])
+    stamps = account.timestamps[day_ends(account.timestamps)]
+    if stamps[0] < panel.timestamps[len(ground.panel)]:
+        # The account begins at the close of a day that was never sealed: it earned nothing there.
+        stamps, returns, pool, excess = stamps[1:], returns[1:], pool[1:], excess[1:]
     days = account.days_per_year
     rng = np.random.default_rng(int(rebuilt.passport.identity_hash[:16], 16))
     return Sealed(
         account=account,
+        stamps=stamps,
         returns=returns,
-        pool=account.daily(account.baselines[BaselineRole.RAW_POOL]),
+        pool=pool,
         excess=excess,
         excess_sharpe=metrics.sharpe(excess, days),
         lower_bound=annualized_lower_bound(excess, days_per_year=days),

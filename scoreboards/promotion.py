@@ -10,17 +10,18 @@ from enum import StrEnum
 from typing import Any
 
 from engine.domain.errors import GauntletError
-from engine.domain.gates import Direction, GateResult, GateStatus, Verdict
+from engine.domain.gates import GateResult, GateStatus, Verdict
 from engine.domain.passport import Passport
 from research.cells import Simulator
 from research.passports import Drift, rebuild
-from scoreboards.explain import WORDS, number
+from scoreboards.explain import WORDS
 from scoreboards.finding import Found
+from scoreboards.gate_words import STEPS, gate_has, gate_needs
 from scoreboards.publish import repeat_command
+from scoreboards.sealed import seen
 
 EXACTLY = "="
 _OPEN = frozenset({GateStatus.FAIL, GateStatus.MISSING})
-_SIDES = {Direction.AT_MOST: "at most", Direction.AT_LEAST: "at least", Direction.ABOVE: "above"}
 
 
 class Stage(StrEnum):
@@ -230,64 +231,12 @@ def _row_answer(gate: GateResult) -> Answer:
         value=str(gate.value) if infinite else _known(gate.value),
         threshold=_known(gate.threshold),
         direction=gate.direction.value,
-        step=_STEPS[gate.gate] if gate.status is GateStatus.FAIL else _missing_step(gate, words.missing),
+        step=STEPS[gate.gate] if gate.status is GateStatus.FAIL else _missing_step(gate, words.missing),
     )
-
-
-def gate_needs(gate: GateResult) -> str:
-    """Return what a gate asks of a row, such as `at most 0.30`; empty where it asks nothing."""
-    if gate.status is GateStatus.NOT_APPLICABLE or math.isnan(gate.threshold):
-        return ""
-    if gate.gate == "baseline_equivalent":
-        return "something of its own"
-    return f"{_SIDES[gate.direction]} {number(gate.threshold, WORDS[gate.gate].scale)}"
-
-
-def gate_has(gate: GateResult) -> str:
-    """Return what a row has, as a reader sees it."""
-    match gate.status:
-        case GateStatus.NOT_APPLICABLE:
-            return "does not apply"
-        case GateStatus.MISSING:
-            return "no evidence"
-        case GateStatus.PASS | GateStatus.FAIL:
-            if gate.gate == "baseline_equivalent":
-                return "a baseline in disguise" if gate.status is GateStatus.FAIL else "yes"
-            value, threshold = (number(x, WORDS[gate.gate].scale) for x in (gate.value, gate.threshold))
-            # A near miss must not read as "0.95, needed 0.95".
-            return value if value != threshold else f"{gate.value:.6g}"
 
 
 def _missing_step(gate: GateResult, words: str) -> str:
     return f"{words}; give the tournament what it needs" if gate.status is GateStatus.MISSING else ""
-
-
-_STEPS = {
-    "baseline_equivalent": "give it a signal of its own: edit the strategy, then  engine tournament",
-    "excess_lower_bound": "more history or a stronger idea; trying parameters until it passes makes it worse",
-    "deflated_sharpe": "a stronger idea, tried fewer times: every try on this data is counted",
-    "trades": "a longer history, or a signal that acts more often",
-    "friction_decay": "trade less often, or where it is cheaper; a costs profile must be the venue's",
-    "temporal_fragility": "see in the report which years lost, and why",
-    "selection_jaccard": "a selection that changes less, such as  all",
-    "af_dist": "see the worst days in the report; smaller positions or a way out sooner",
-    "stress_alpha": "see in the report what it holds on the market's worst days",
-    "turnover": "a slower signal, or the same with rebalance  window",
-    "cvar_mult": "smaller positions on wild days, such as a volatility target",
-    "mdd_mult": "smaller positions on wild days, or a way out sooner",
-    "sim_parity": "find out where the simulators part: nothing moves up until they agree",
-    "beta": "another profile than  min_variance",
-    "spa": "a stronger idea: among so many cells the luckiest earns as much without one",
-    "permutation": "a stronger idea, searched for among fewer: shuffled prices give as much",
-    "excess_bootstrap": "more history or a stronger idea; its days, drawn again, do not prove it",
-    "track_record": "a longer history; the report says how much is needed",
-    "overfitting": "fewer parameters and cells: this search finds what was, not what is",
-    "timing_excess": "an idea that lives longer than one bar, or that trades less",
-    "timing_rank": "see in the report what one bar of delay changes; do not pick one cell of many alike",
-    "regimes": "see in the report which kind of market pays for it",
-    "capacity": "instruments with more volume, or a slower signal",
-    "range": "wider stops and targets, or shorter bars",
-}
 
 
 # --- beyond paper ----------------------------------------------------------------------------------------
@@ -315,14 +264,30 @@ def _beyond_paper(found: Found, stage: Stage, *, is_in_paper: bool) -> tuple[Ans
                 step="synthetic strategies rehearse on paper and never reach a venue",
             )
         )
+    answers.append(_sealed(found))
     answers += [_absent(gate, needs, step) for gate, needs, step in _EVIDENCE]
     if stage is Stage.LIVE:
         answers.append(_absent("micro-live", "28 days with small money", "promote to micro-live before live"))
     return tuple(answers)
 
 
+def _sealed(found: Found) -> Answer:
+    """Ask what the row did on the bars that were sealed when it was judged."""
+    gate, needs = "sealed hold-out", "opened once, lower bound above 0"
+    row = found.row
+    try:
+        record = seen(found)
+    except GauntletError as error:
+        words = str(error).partition("\n")[0]
+        return _ladder(gate, needs=needs, has="no record that can be trusted", met=False, step=words)
+    if record is None:
+        command = f"engine holdout open {row.text('strategy_id')} --data {row.text('universe')}"
+        return _absent(gate, needs, f"{command} --operator WHO --reason WHY")
+    step = "sealed bars are seen once: another idea, or wait for new bars"
+    return _ladder(gate, needs=needs, has=record.words, met=record.verdict is Verdict.PASS, step=step)
+
+
 _EVIDENCE = (
-    ("sealed hold-out", "opened once, lower bound above 0", "stays sealed: this version opens it for nobody"),
     ("paper time", "28 days, 50 decisions on a live feed", "this version plays paper on stored bars only"),
     ("paper vs backtest", "every order equal", "needs paper on a live feed"),
     ("reconciliation", "0 unexplained breaks in 14 days", "needs an account at a venue"),

@@ -13,12 +13,14 @@ import numpy as np
 
 from engine.compiled import CORE_VERSION
 from engine.core import metrics
-from engine.data.holdout import Opening
+from engine.data import holdout
+from engine.data.holdout import Opening, Request
 from engine.domain.gates import Verdict
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
-from research.cells import day_ends
-from research.sealed import Sealed
+from engine.home import runs_folder
+from research.sealed import Band, Sealed
+from scoreboards.finding import Found
 from scoreboards.publish import write_whole
 from scoreboards.run_files import HOLDOUT_FILE, write_sums
 
@@ -45,27 +47,107 @@ class Finding:
     why: str
 
 
-def judged(sealed: Sealed) -> Finding:
-    """Return the verdict on a row that was played on sealed bars."""
-    band, sharpe = sealed.band, sealed.excess_sharpe
-    place = "below" if sharpe < band.low else "above" if sharpe > band.high else "inside"
-    if sealed.lower_bound > 0.0:
-        return Finding(
-            verdict=Verdict.PASS,
-            place=place,
-            why="it earned more than the pool at its own exposure, proven by the sealed days alone",
+def request_for(found: Found, *, operator: str, reason: str) -> Request:
+    """Return what is written down of a row before its sealed bars are read.
+
+    Raises
+    ------
+    InputError
+        If the operator or the reason is empty.
+    """
+    names = ("strategy", "parameters", "selection", "engine", "profile", "rebalance")
+    strategy_id = found.row.text("strategy_id")
+    return Request(
+        strategy_id=strategy_id,
+        operator=operator,
+        reason=reason,
+        identity_hash=found.row.text("identity_hash"),
+        coordinates={name: found.row.text(name) for name in names},
+        run_id=found.board.run_id,
+        is_candidate=is_candidate(found),
+        result=f"runs/{folder_of(strategy_id).name}",
+    )
+
+
+def is_candidate(found: Found) -> bool:
+    """Return whether the board says that the row may move on."""
+    return found.row.values["is_candidate"] is True and not found.board.void
+
+
+def folder_of(strategy_id: str) -> Path:
+    """Return where the result of a row on sealed bars stands."""
+    return runs_folder() / f"holdout-{strategy_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is on record of a row on sealed bars.
+
+    Attributes
+    ----------
+    verdict
+        None where it was opened and nothing can be read of what came of it.
+    words
+        For a reader.
+    """
+
+    verdict: Verdict | None
+    words: str
+
+
+def seen(found: Found) -> Seen | None:
+    """Return what the sealed bars said of a row; None where they were never opened for it.
+
+    Raises
+    ------
+    InputError
+        If the data set is not known, or the journal of openings is not what was written.
+    """
+    asking = request_for(found, operator="the ladder", reason="to read the record")
+    opening = holdout.first_opening(found.row.text("universe"), asking)
+    if opening is None:
+        return None
+    path = folder_of(opening.request.strategy_id) / HOLDOUT_FILE
+    try:
+        document = json.loads(path.read_bytes())
+        said = document.pop("content_hash")
+        # Another row's result, or one that was edited, is no evidence.
+        is_of_row = (
+            document["identity_hash"] == opening.request.identity_hash and content_hash(document) == said
         )
-    if place != "below" and sharpe > 0.0:
-        return Finding(
-            verdict=Verdict.HOLD,
-            place=place,
-            why=f"it kept what the board promised, but {band.n_days:,} days are too few to prove it",
+        verdict, bound = Verdict(document["verdict"]), document["excess_lower_bound"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        is_of_row = False
+    if not is_of_row:
+        return Seen(verdict=None, words=f"opened {opening.opened_at[:10]}, its result is gone or was edited")
+    return Seen(verdict=verdict, words=f"opened {opening.opened_at[:10]}, lower bound {signed(bound)}")
+
+
+def judged(excess_sharpe: float, lower_bound: float, band: Band) -> Finding:
+    """Return the verdict on a row that was played on sealed bars.
+
+    Parameters
+    ----------
+    excess_sharpe, lower_bound
+        Annualised, on the sealed bars.
+    band
+        Of what the board promised.
+    """
+    place = "below" if excess_sharpe < band.low else "above" if excess_sharpe > band.high else "inside"
+    if lower_bound > 0.0:
+        verdict, why = (
+            Verdict.PASS,
+            "it earned more than the pool at its own exposure, proven by these days alone",
         )
-    if place == "below":
+    elif excess_sharpe > 0.0 and place != "below":
+        verdict = Verdict.HOLD
+        why = f"it kept what the board promised, but {band.n_days:,} days are too few to prove it"
+    elif place == "below":
+        verdict = Verdict.FAIL
         why = "it earned less than 19 in 20 stretches as long of the board's own days: it promised too much"
     else:
-        why = "it earned no more than the pool at its own exposure"
-    return Finding(verdict=Verdict.FAIL, place=place, why=why)
+        verdict, why = Verdict.FAIL, "it earned no more than the pool at its own exposure"
+    return Finding(verdict=verdict, place=place, why=why)
 
 
 def document(sealed: Sealed, opening: Opening, number: int) -> dict[str, Any]:
@@ -76,7 +158,8 @@ def document(sealed: Sealed, opening: Opening, number: int) -> dict[str, Any]:
     number
         Which opening of its data set this was, counted from 1.
     """
-    finding, account = judged(sealed), sealed.account
+    account = sealed.account
+    finding = judged(sealed.excess_sharpe, sealed.lower_bound, sealed.band)
     request = opening.request
     stamps = account.timestamps
     found: dict[str, Any] = {
@@ -133,12 +216,11 @@ def publish(sealed: Sealed, found: Mapping[str, Any], folder: Path) -> Path:
 
 def returns_csv(sealed: Sealed) -> str:
     """Return a line for each day. Floats keep every digit."""
-    account = sealed.account
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["day", "account", "pool", "excess"])
     columns = (sealed.returns.tolist(), sealed.pool.tolist(), sealed.excess.tolist())
-    for stamp, *values in zip(account.timestamps[day_ends(account.timestamps)], *columns, strict=True):
+    for stamp, *values in zip(sealed.stamps, *columns, strict=True):
         writer.writerow([_date(stamp), *map(repr, values)])
     return out.getvalue()
 

@@ -33,6 +33,8 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = _make_home(tmp_path_factory.mktemp("home") / "gauntlet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAUNTLET_HOME", str(home))
+        # MLflow takes seconds to load: tests that are about tracking ask for it.
+        patch.setenv("GAUNTLET_TRACKING", "off")
         yield home
 
 

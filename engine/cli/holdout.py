@@ -11,7 +11,7 @@ from engine.cli.runs_screen import coloured, columns, print_facts, wrapped
 from engine.domain.errors import InputError, RefusedError
 
 if TYPE_CHECKING:
-    from engine.data.holdout import Opening, Request
+    from engine.data.holdout import Opening
     from scoreboards.finding import Found
 
 CHECK_SAID_NO = 1
@@ -122,13 +122,12 @@ def open_sealed(
     from research.passports import rebuild, require_unchanged
     from research.sealed import play_sealed, promise
     from scoreboards.finding import find
-    from scoreboards.sealed import document, publish
+    from scoreboards.sealed import document, folder_of, publish, request_for
 
     found = find(strategy_id, runs_folder(), run)
-    folder = runs_folder() / f"holdout-{strategy_id}"
     _require_row_of(found, data)
     _require_candidate(found, forced=force_research)
-    request = _request(found, operator, reason, folder)
+    request = request_for(found, operator=operator, reason=reason)
     holdout.refuse_second(holdout.first_opening(data, request), request)
     rebuilt = rebuild(found.entry)
     require_unchanged(rebuilt)
@@ -141,7 +140,7 @@ def open_sealed(
     opening = holdout.first_opening(data, request)
     assert opening is not None, "it was written down before the bars were read"
     result = document(sealed, opening, number)
-    path = publish(sealed, result, folder)
+    path = publish(sealed, result, folder_of(strategy_id))
     if as_json:
         _dump(result)
     else:
@@ -158,39 +157,21 @@ def _require_row_of(found: "Found", data: str) -> None:
 
 
 def _require_candidate(found: "Found", *, forced: bool) -> None:
+    from scoreboards.sealed import is_candidate
+
     board, strategy_id = found.board, found.row.text("strategy_id")
     if not board.is_intact:
         raise RefusedError(
             f"{board.run_id}: its board is not what was written; nothing was opened",
             next_command=f"engine runs verify {board.run_id}",
         )
-    if _is_candidate(found) or forced:
+    if is_candidate(found) or forced:
         return
     verdict = "VOID" if board.void else str(found.row.verdict)
     raise RefusedError(
         f"{strategy_id} is no candidate of {board.run_id} ({verdict}): the sealed bars are for what passed. "
         "Nothing was opened; --force-research opens them all the same, for good and on record",
         next_command=f"engine report {strategy_id} --run {board.run_id}",
-    )
-
-
-def _is_candidate(found: "Found") -> bool:
-    return found.row.values["is_candidate"] is True and not found.board.void
-
-
-def _request(found: "Found", operator: str, reason: str, folder: Path) -> "Request":
-    from engine.data.holdout import Request
-
-    names = ("strategy", "parameters", "selection", "engine", "profile", "rebalance")
-    return Request(
-        strategy_id=found.row.text("strategy_id"),
-        operator=operator,
-        reason=reason,
-        identity_hash=found.row.text("identity_hash"),
-        coordinates={name: found.row.text(name) for name in names},
-        run_id=found.board.run_id,
-        is_candidate=_is_candidate(found),
-        result=f"runs/{folder.name}",
     )
 
 

@@ -53,7 +53,8 @@ def list_runs(
         typer.echo("no run yet\n\nnext   engine tournament --data us20")
         return
     shown = runs if everything else runs[:_LISTED]
-    width = max(len(run.run_id) for run in shown)
+    # The result of a hold-out bears a long name: it takes the room that it needs, and no other line does.
+    width = max((len(run.run_id) for run in shown if run.kind is not Kind.HOLDOUT), default=0)
     for run in shown:
         _print_run(run, width, known)
     if len(runs) > len(shown):

@@ -1,6 +1,7 @@
 """What commands that end in a run do about tracking it: after the result is shown, never instead of it."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +74,9 @@ def finish(folder: Path, tracking: Tracking | None) -> int:
     from scoreboards.tracking import TrackingError, track
     from scoreboards.tracking_record import record_of
 
+    if sys.stderr.isatty():
+        # MLflow takes seconds to load: who waits is told for what, on a line that is written over.
+        typer.echo("  tracking, the result above is written\r", nl=False, err=True)
     try:
         done = track(record_of(folder), tracking.uri)
     except TrackingError as error:

@@ -66,6 +66,11 @@ def tune(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; by default all cores, at most 8.")
     ] = None,
+    tracking: Annotated[
+        str | None,
+        typer.Option("--tracking", metavar="URI", help="Tracking store of MLflow; by default one in state/."),
+    ] = None,
+    track: Annotated[bool, typer.Option("--track/--no-tracking", help="Track the run in MLflow.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Search, play what was chosen as one account, write `runs/<run_id>/` and print what came of it.
@@ -76,9 +81,11 @@ def tune(
 
     from engine.cli.first_run import Kernel, tell_if_first
     from engine.cli.progress import ScreenReporter
+    from engine.cli.tracking import finish, tracking_of
     from engine.home import runs_folder
     from engine.strategy_files import strategy_class
 
+    wanted = tracking_of(tracking, wanted=track)
     kind = strategy_class(strategy)
     given = dict(_given(text) for text in param or [])
     settings = _settings(data, config)
@@ -105,6 +112,9 @@ def tune(
         typer.echo(json.dumps(published.document, sort_keys=True, allow_nan=False))
     else:
         _show(done, published.page)
+    # After the result is shown: MLflow takes seconds to load.
+    if failed := finish(folder, wanted):
+        raise typer.Exit(failed)
 
 
 def _given(text: str) -> tuple[str, str]:
