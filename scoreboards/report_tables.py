@@ -13,8 +13,8 @@ from engine.domain.portfolio import Invest
 from engine.domain.reasons import SENTENCES, Reason
 from research.cells import BaselineRole
 from scoreboards.explain import WORDS, reason
+from scoreboards.gate_words import gate_has, gate_needs
 from scoreboards.gates import EXCESS_LOWER_BOUND
-from scoreboards.promotion import gate_has, gate_needs
 from scoreboards.report import Report
 from scoreboards.rows import stamp
 from scoreboards.sentences import row_reasons
