@@ -272,6 +272,15 @@ class Resampling(Section):
     permutations: int = Field(default=199, ge=0, examples=[199])
     bootstraps: int = Field(default=1000, ge=100, examples=[1000])
 
+    def changed(self) -> tuple[str, ...]:
+        """Name every count that is below the standard's, with both values."""
+        standard = Resampling()
+        return tuple(
+            f"{name} {getattr(self, name)} (standard {getattr(standard, name)})"
+            for name in Resampling.model_fields
+            if getattr(self, name) < getattr(standard, name)
+        )
+
 
 class CostProfile(Section):
     """What trading costs, in basis points of a fill's notional, under a name.

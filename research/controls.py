@@ -115,6 +115,12 @@ def play_peek(panel: Panel) -> Control:
     )
 
 
+def real_ground(grounds: Sequence[Ground], settings: TournamentSettings) -> Ground:
+    """Return the first data set of real prices: on planted ones even noise would meet the planted edge."""
+    real = next((ground for ground in grounds if not ground.panel.synthetic), None)
+    return real if real is not None else survey(Universe(name=REAL_DATA), settings)
+
+
 def play_no_edge(
     grounds: Sequence[Ground],
     settings: TournamentSettings,
@@ -122,9 +128,7 @@ def play_no_edge(
     workforce: Workforce = THIS_PROCESS,
 ) -> Control:
     """Play random long and flat on the first real data set: it must not pass."""
-    # Real prices only: on planted ones even noise would meet the planted edge.
-    real = next((ground for ground in grounds if not ground.panel.synthetic), None)
-    ground = real if real is not None else survey(Universe(name=REAL_DATA), settings)
+    ground = real_ground(grounds, settings)
     arena, contestants = no_edge(whole_pool(ground, settings), settings.configuration.controls.seed)
     return _play(
         "no_edge", ControlExpectation.NOT_PASS, ground, arena, contestants, settings, simulators, workforce

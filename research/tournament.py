@@ -5,10 +5,10 @@ or killed, goes on where it stopped when it is started again, and equal inputs g
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,11 +38,11 @@ from research.cells import (
     Tournament,
     UniverseRecord,
 )
-from research.configuration import ALL_STRATEGIES, TournamentSettings
-from research.controls import play_no_edge, play_peek, play_planted
+from research.configuration import ALL_STRATEGIES, TournamentSettings, Universe
+from research.controls import PLANTED_DATA, play_no_edge, play_peek, play_planted, real_ground
 from research.grounds import Ground, Prepared, prepare, survey, universe_record, window_choices
 from research.permutation import Search, search_null
-from research.registers import record_of, record_trials, register_of
+from research.registers import control_register_of, record_of, record_trials, register_of
 from research.sources import library_versions, sources_hash
 
 # Whatever lies here can change a published number; the core has a version of its own.
@@ -123,9 +123,21 @@ def run(settings: TournamentSettings, reporter: Reporter, *, workforce: Workforc
             contestants, refused, prepared, settings, simulators, workforce, reporter
         )
     reporter.step("cells", _cells_words(cells))
-    inputs_hash = _inputs_hash(contestants, universes, controls, settings)
+    inputs_hash = _inputs_hash(
+        contestants,
+        settings,
+        universes={
+            universe.name: _Inputs(universe.content_hash, universe.trials.head, universe.holdout_openings)
+            for universe in universes
+        },
+        controls={
+            control.name: _Inputs(control.universe.content_hash, control.universe.trials.head)
+            for control in controls
+            if control.universe is not None
+        },
+    )
     return Tournament(
-        run_id=f"t-{inputs_hash[:_RUN_ID_DIGITS]}",
+        run_id=_run_id(inputs_hash),
         inputs_hash=inputs_hash,
         configuration_hash=settings.content_hash,
         core_version=CORE_VERSION,
@@ -252,27 +264,65 @@ def _permuted(
     return record
 
 
+def expected_run_id(settings: TournamentSettings) -> str:
+    """Return the id that `run` gives a tournament whose trials are all on record already.
+
+    Playing it again adds no trial, so whoever finds a board of that id has its result.
+    """
+    contestants = [Contestant.of(strategy) for strategy in _strategies(settings)]
+    grounds = [survey(universe, settings) for universe in settings.configuration.universes]
+    wanted = settings.configuration.controls
+    controls = {}
+    if wanted.random:
+        controls["no_edge"] = real_ground(grounds, settings)
+    if wanted.planted:
+        controls["planted"] = survey(Universe(name=PLANTED_DATA), settings)
+    return _run_id(
+        _inputs_hash(
+            contestants,
+            settings,
+            universes={
+                ground.name: _Inputs(
+                    ground.manifest.content_hash, register_of(ground.panel).head, ground.openings
+                )
+                for ground in grounds
+            },
+            controls={
+                name: _Inputs(ground.manifest.content_hash, control_register_of(ground.panel, name).head)
+                for name, ground in controls.items()
+            },
+        )
+    )
+
+
+class _Inputs(NamedTuple):
+    """What a board depends on of a data set: bars, trials made on it, openings of its hold-out."""
+
+    content_hash: str
+    trials: str
+    openings: int = 0
+
+
+def _run_id(inputs_hash: str) -> str:
+    return f"t-{inputs_hash[:_RUN_ID_DIGITS]}"
+
+
 def _inputs_hash(
     contestants: Sequence[Contestant],
-    universes: Sequence[UniverseRecord],
-    controls: Sequence[Control],
     settings: TournamentSettings,
+    *,
+    universes: Mapping[str, _Inputs],
+    controls: Mapping[str, _Inputs],
 ) -> str:
     """Return the hash of everything that the board depends on, trials of others included: they deflate."""
     return content_hash(
         {
-            "kind": "tournament/1",
+            "kind": "tournament/2",
             "configuration": settings.content_hash,
-            "data": {universe.name: universe.content_hash for universe in universes},
-            "openings": {universe.name: universe.holdout_openings for universe in universes},
             # With this run's own trials in it: run again, it adds none, and the head stays.
-            "trials": {universe.name: universe.trials.head for universe in universes},
+            "universes": {name: tuple(inputs) for name, inputs in universes.items()},
             # Controls are judged too: on data of their own, deflated by registers of their own.
-            "controls": {
-                control.name: (control.universe.content_hash, control.universe.trials.head)
-                for control in controls
-                if control.universe is not None
-            },
+            "controls": {name: tuple(inputs) for name, inputs in controls.items()},
             "strategies": {entry.name: entry.graph_hash for entry in contestants},
             "core": CORE_VERSION,
             "sources": sources_hash(*_SOURCES),

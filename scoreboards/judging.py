@@ -214,6 +214,8 @@ def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, .
     changed = settings.configuration.gates.changed()
     if changed:
         notes.append(f"judged by other than the standard gates: {', '.join(changed)}")
+    if fewer := settings.configuration.resampling.changed():
+        notes.append(f"chance was asked less often than the standard does: {', '.join(fewer)}")
     return tuple(notes)
 
 

@@ -10,9 +10,11 @@ import typer
 from engine.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from engine.workforce import LocalWorkers
+    from engine.cli.progress import ScreenReporter
+    from engine.workforce import LocalWorkers, Workforce
     from research.cluster import RayCluster
     from research.configuration import TournamentSettings
+    from scoreboards.board import Board
 
 TOURNAMENT_VOID = 3
 NOTHING_PASSED = 4
@@ -49,6 +51,9 @@ def tournament(
         typer.Option("--tracking", metavar="URI", help="Tracking store of MLflow; by default one in state/."),
     ] = None,
     track: Annotated[bool, typer.Option("--track/--no-tracking", help="Track the run in MLflow.")] = True,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Play and judge again, even where a board of equal inputs is.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     require_pass: Annotated[
         bool, typer.Option("--require-pass", help="Exit 4 when no strategy passed.")
@@ -64,29 +69,23 @@ def tournament(
     from engine.cli.scoreboard import shown_folder
     from engine.cli.tracking import finish, tracking_of
     from engine.home import runs_folder
+    from scoreboards.publish import publish
 
     wanted = tracking_of(tracking, wanted=track)
     settings = _settings(data or [], config)
     with ScreenReporter(Console(stderr=True)) as reporter:
-        from research.choice_file import CHOICES_FILE, choices_csv
-        from research.tournament import run
-        from scoreboards.judging import build
-        from scoreboards.publish import publish, write_whole
-
         reporter.step("config", f"{settings.source} is valid, sha256 {settings.content_hash[:8]}")
         reporter.note("Ctrl-C is safe: what is finished is kept, the same command carries on")
-        with _workforce(workers, ray) as workforce:
-            played = run(settings, reporter, workforce=workforce)
-        board = build(played, settings)
-        reporter.step("gates", f"{len(board.rows):,} rows judged")
-        for control in board.controls:
-            words = f"{control.name} {control.expectation}: {control.observed}"
-            reporter.step("control", words, well=control.behaved)
+        board = None if fresh else _found(settings)
+        if board is None:
+            with _workforce(workers, ray) as workforce:
+                board = _played(settings, reporter, workforce)
+            words = "written to"
+        else:
+            words = "found with equal inputs (--fresh plays again):"
         folder = runs_folder() / board.run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CHOICES_FILE, choices_csv(played.choices))
         publish(board, folder)
-        reporter.step("scoreboard", f"written to {shown_folder(folder)}")
+        reporter.step("scoreboard", f"{words} {shown_folder(folder)}")
     if as_json:
         typer.echo(json.dumps(board.document(), sort_keys=True, allow_nan=False))
     else:
@@ -101,6 +100,45 @@ def tournament(
         raise typer.Exit(failed)
     if require_pass and not board.candidates:
         raise typer.Exit(NOTHING_PASSED)
+
+
+def _found(settings: "TournamentSettings") -> "Board | None":
+    """Return the board of a run whose every input was the same, if it is whole."""
+    from engine.home import runs_folder
+    from research.choice_file import CHOICES_FILE
+    from research.tournament import expected_run_id
+    from scoreboards.board import from_text
+    from scoreboards.publish import BOARD_FILE
+
+    folder = runs_folder() / expected_run_id(settings)
+    if not (folder / BOARD_FILE).is_file() or not (folder / CHOICES_FILE).is_file():
+        return None
+    try:
+        board = from_text((folder / BOARD_FILE).read_text("utf-8"), folder / BOARD_FILE)
+    except InputError:
+        # Of another version, or damaged: it is made again.
+        return None
+    same_words = board.settings["source"] == settings.source
+    return board if same_words and board.is_intact else None
+
+
+def _played(settings: "TournamentSettings", reporter: "ScreenReporter", workforce: "Workforce") -> "Board":
+    from engine.home import runs_folder
+    from research.choice_file import CHOICES_FILE, choices_csv
+    from research.tournament import run
+    from scoreboards.judging import build
+    from scoreboards.publish import write_whole
+
+    played = run(settings, reporter, workforce=workforce)
+    board = build(played, settings)
+    reporter.step("gates", f"{len(board.rows):,} rows judged")
+    for control in board.controls:
+        words = f"{control.name} {control.expectation}: {control.observed}"
+        reporter.step("control", words, well=control.behaved)
+    folder = runs_folder() / board.run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / CHOICES_FILE, choices_csv(played.choices))
+    return board
 
 
 def _workforce(workers: int | None, ray: str | None) -> "LocalWorkers | RayCluster":

@@ -35,6 +35,7 @@ allocations:
 simulators: [core, frictionless]
 costs: us_equity
 limits: research_default
+resampling: {permutations: 19}
 """
 KEYS = {"run_id", "content_hash", "columns", "rows", "candidates", "controls", "void"}
 
@@ -94,7 +95,7 @@ class Home:
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     def play(self, *more: str) -> dict[str, Any]:
-        done = self.engine("tournament", "--config", str(self.file), "--json", *more)
+        done = self.engine("tournament", "--config", str(self.file), "--json", "--no-tracking", *more)
         assert done.returncode == 0, done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return document
@@ -194,11 +195,29 @@ def test_a_second_run_gives_the_same_bytes_and_does_nothing_twice(
     home, document = undisturbed
     files, cells = home.runs(), home.finished("cells")
 
-    again = home.play("--workers", "1")
+    again = home.play("--workers", "1", "--fresh")
 
     assert again == document
     assert home.runs() == files
     assert home.finished("cells") == cells
+
+
+def test_a_board_of_equal_inputs_is_found_and_one_that_was_edited_is_made_again(
+    undisturbed: tuple[Home, dict[str, Any]],
+) -> None:
+    home, document = undisturbed
+    files = home.runs()
+    board = home.folder / "runs" / document["run_id"] / "board.json"
+    board.write_text(board.read_text().replace('"FAIL"', '"PASS"', 1))
+
+    done = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json")
+    found = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json")
+
+    assert json.loads(done.stdout) == document == json.loads(found.stdout)
+    assert "judged" in done.stderr
+    assert "found with equal inputs" in found.stderr
+    assert "judged" not in found.stderr
+    assert home.runs() == files
 
 
 def test_another_home_and_another_number_of_workers_give_the_same_bytes(
@@ -228,7 +247,7 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_bytes(
 ) -> None:
     _, document = undisturbed
     home = Home(tmp_path / "home")
-    process = home.start("tournament", "--config", str(home.file), "--json", "--workers", "2")
+    process = home.start("tournament", "--config", str(home.file), "--no-tracking", "--json", "--workers", "2")
     trials = home.folder / "state" / "trials" / "walk-1d.jsonl"
     _wait_for(trials.exists if moment == "trials" else lambda: bool(home.finished(moment)), process)
     process.kill()
@@ -249,7 +268,7 @@ def test_ctrl_c_says_so_and_the_same_command_carries_on(
 ) -> None:
     _, document = undisturbed
     home = Home(tmp_path / "home")
-    process = home.start("tournament", "--config", str(home.file), "--json")
+    process = home.start("tournament", "--config", str(home.file), "--no-tracking", "--json")
     _wait_for(lambda: bool(home.finished("selections")), process)
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
@@ -293,7 +312,7 @@ def test_what_controls_were_deflated_by_is_an_input_too(
 def test_a_run_whose_control_misbehaves_is_void(tmp_path: Path) -> None:
     # No account trades a billion times, so the planted edge cannot pass: the gates are broken.
     home = Home(tmp_path / "home", CONFIGURATION + "gates: {trades: 1000000000}\n")
-    done = home.engine("tournament", "--config", str(home.file), "--json")
+    done = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json")
     document = json.loads(done.stdout)
 
     assert done.returncode == 3
@@ -337,7 +356,7 @@ def test_a_strategy_that_reads_the_future_is_refused_and_shown(tmp_path: Path) -
         CONFIGURATION.replace("[trend, buy_and_hold]", "[trend, cheat]").replace("[all, log_mps]", "[all]")
     )
     process = subprocess.run(
-        [sys.executable, "-c", ENGINE, "tournament", "--config", str(home.file), "--json"],
+        [sys.executable, "-c", ENGINE, "tournament", "--config", str(home.file), "--no-tracking", "--json"],
         cwd=own,
         env={**home.environment, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -357,7 +376,7 @@ def test_a_strategy_that_reads_the_future_is_refused_and_shown(tmp_path: Path) -
 
 def test_require_pass_exits_4_when_nothing_passed(undisturbed: tuple[Home, dict[str, Any]]) -> None:
     home, _ = undisturbed
-    done = home.engine("tournament", "--config", str(home.file), "--json", "--require-pass")
+    done = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json", "--require-pass")
 
     assert done.returncode == 4
     assert set(json.loads(done.stdout)) == KEYS
