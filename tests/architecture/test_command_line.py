@@ -59,10 +59,10 @@ def test_every_listed_command_exists_and_explains_itself(command: str) -> None:
 
 
 def test_an_unknown_command_names_the_nearest_and_exits_2() -> None:
-    result = CliRunner().invoke(app, ["turnament"])
+    result = CliRunner().invoke(app, ["scoreborad"])
 
     assert result.exit_code == 2
-    assert "No such command 'turnament'. Did you mean 'tournament'?" in result.output
+    assert "No such command 'scoreborad'. Did you mean 'scoreboard'?" in result.output
 
 
 def test_the_version_is_that_of_the_package() -> None:
