@@ -74,7 +74,7 @@ def _board(run: RunSummary) -> Iterator[Check]:
     try:
         board = from_text(file.read_text(encoding="utf-8"), file)
     except (InputError, ValueError) as error:
-        if _is_as_summed(file):
+        if _is_of_another_version(file):
             words = "was written by another version, which this one cannot read"
             yield Check(file=BOARD_FILE, against=against, answer=Answer.UNCHECKED, words=words)
         else:
@@ -156,12 +156,16 @@ def _against_sums(folder: Path) -> Iterator[Check]:
         yield _held(folder, name, digest, SUMS_FILE)
 
 
-def _is_as_summed(path: Path) -> bool:
+def _is_of_another_version(path: Path) -> bool:
+    """Return whether a board that cannot be read is what was written: by its sum, else by being JSON."""
     try:
-        sums = read_sums(path.parent) or {}
-    except InputError:
+        sums = read_sums(path.parent)
+        if sums is not None:
+            return sums.get(path.name) == sha256_of(path)
+        json.loads(path.read_bytes())
+    except (InputError, ValueError):
         return False
-    return sums.get(path.name) == sha256_of(path)
+    return True
 
 
 def _against_store(run: RunSummary, uri: str | None) -> Iterator[Check]:

@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 
 class LightCommand(TyperCommand):
     """A command whose options are text and switches."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, `--help` among them."""
+        return leave_as_typed(super().get_params(ctx))
+
+
+class LightGroup(TyperGroup):
+    """Commands under one name, whose own options are switches."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options, `--help` among them."""

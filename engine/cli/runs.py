@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.light import LightCommand
+from engine.cli.light import LightCommand, LightGroup
 from engine.cli.runs_screen import coloured, columns, print_facts, show_comparison, size_words, wrapped
 from engine.domain.errors import InputError, RefusedError
 from scoreboards import tracked
@@ -28,6 +28,7 @@ _JSON = typer.Option("--json", help="One JSON document on stdout.")
 _STORE = typer.Option("--tracking", metavar="URI", help="A tracking store of MLflow; this home's by default.")
 
 app = typer.Typer(
+    cls=LightGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -55,8 +56,9 @@ def list_runs(
     shown = runs if everything else runs[:_LISTED]
     # The result of a hold-out bears a long name: it takes the room that it needs, and no other line does.
     width = max((len(run.run_id) for run in shown if run.kind is not Kind.HOLDOUT), default=0)
+    words = max(len(run.verdict) for run in shown)
     for run in shown:
-        _print_run(run, width, known)
+        _print_run(run, words, width, known)
     if len(runs) > len(shown):
         typer.echo(f"\n{len(runs) - len(shown)} more, older; in full:  engine runs list --all")
     typer.echo("")
@@ -69,7 +71,9 @@ def list_runs(
         typer.echo(f"  {tracked.ui_command()}")
 
 
-def _print_run(run: RunSummary, width: int, known: "dict[tuple[str, str], tracked.TrackedRun]") -> None:
+def _print_run(
+    run: RunSummary, words: int, width: int, known: "dict[tuple[str, str], tracked.TrackedRun]"
+) -> None:
     facts = [run.kind.value]
     if run.candidates is not None:
         facts.append(f"{run.candidates} candidate{'' if run.candidates == 1 else 's'}")
@@ -77,7 +81,7 @@ def _print_run(run: RunSummary, width: int, known: "dict[tuple[str, str], tracke
         facts.append(f"{run.behaved}/{run.controls} controls")
     facts += [size_words(size_of(run.folder)), *(["tracked"] if _key(run) in known else [])]
     told = f"{run.configuration} on {', '.join(run.data)}: {run.words}" if run.configuration else run.words
-    head, line, more = f"{run.verdict:<6} ", f"{run.run_id:<{width}}  {when(run)}", ", ".join(facts)
+    head, line, more = f"{run.verdict:<{words}}  ", f"{run.run_id:<{width}}  {when(run)}", ", ".join(facts)
     coloured(head, run.verdict, nl=False)
     if len(head) + len(line) + len(more) + 2 <= columns():
         typer.echo(f"{line}  {more}")
@@ -268,16 +272,18 @@ def verify(
         typer.echo("no run yet\n\nnext   engine tournament --data us20")
     else:
         for name, checks in found.items():
-            _show_checks(name, checks, changed[name])
+            _show_checks(name, checks)
     if any(changed.values()):
         raise typer.Exit(CHECK_SAID_NO)
 
 
-def _show_checks(name: str, checks: "list[Check]", changed: "list[Check]") -> None:
+def _show_checks(name: str, checks: "list[Check]") -> None:
     from scoreboards.run_checks import Answer
 
+    changed = [check for check in checks if check.answer is Answer.CHANGED]
     equal = sum(check.answer is Answer.EQUAL for check in checks)
-    word = "CHANGED" if changed else "INTACT"
+    # The first check is of the run's main file: what it cannot say is not said.
+    word = "CHANGED" if changed else "UNCHECKED" if checks[0].answer is Answer.UNCHECKED else "INTACT"
     coloured(word, word, nl=False)
     files = ", ".join(dict.fromkeys(check.file for check in changed))
     typer.echo(f"  {name}  " + (files if changed else f"{equal} checks, nothing changed"))
