@@ -97,8 +97,8 @@ def repeat_command(tuning: Tuning) -> str:
     words.append(f"--trials {quest.trials} --seed {quest.seed}")
     words.append(f"--train {tuning.lengths.train} --retune {tuning.lengths.retune}")
     words += [f"--param {name}={text}" for name, text in narrowed(quest).items()]
-    if not quest.pruning:
-        words.append("--no-prune")
+    if quest.pruning:
+        words.append("--prune")
     if quest.settings.source != STANDARD:
         words.append(f"--config {quest.settings.source.partition(' --data ')[0]}")
     return " ".join(words)

@@ -57,14 +57,23 @@ def tune(
         typer.Option(min=1, metavar="BARS", help="From one search to the next; by default a year."),
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Give sets up that are below the median at half.")
-    ] = True,
+        bool,
+        typer.Option(
+            "--prune", help="Give up what is below the median after half of the bars; of one objective."
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="Costs, limits and rules as of a tournament."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; by default all cores, at most 8.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="ADDRESS", help="Search on a Ray cluster: its address, auto for ours, or local."
+        ),
     ] = None,
     tracking: Annotated[
         str | None,
@@ -99,7 +108,7 @@ def tune(
         pruning=prune,
     )
     tell_if_first(Kernel.ALL_BARS)
-    with ScreenReporter(Console(stderr=True)) as reporter, _workforce(workers) as workforce:
+    with ScreenReporter(Console(stderr=True)) as reporter, _workforce(workers, ray) as workforce:
         from research.tuning import tune as search
         from scoreboards.tuning_files import publish
 
@@ -160,13 +169,16 @@ def _quest(
         if key not in known:
             kind.of({key: 0})
     ranges = ranges_of(kind, ends)
+    wanted = objectives_of(objectives)
+    if pruning and len(wanted) > 1:
+        raise InputError("--prune needs one --objective: of several there is no median to be below")
     configured = settings.configuration.parameters.get(name, {})
     fixed = {key: low for key, (low, high) in ends.items() if low == high}
     return Quest(
         kind=kind,
         base=kind.of({**configured, **fixed}).parameters,
         ranges=ranges,
-        objectives=objectives_of(objectives),
+        objectives=wanted,
         trials=trials,
         seed=seed,
         pruning=pruning,
@@ -194,9 +206,15 @@ def _number(name: str, text: str) -> "Number":
         return value
 
 
-def _workforce(workers: int | None) -> "AbstractContextManager[Workforce]":
+def _workforce(workers: int | None, ray: str | None) -> "AbstractContextManager[Workforce]":
     from engine.workforce import LocalWorkers, ThisProcess
 
+    if ray is not None:
+        if workers is not None:
+            raise InputError("--workers is for this machine, --ray for a cluster: give one of them")
+        from research.cluster import RayCluster
+
+        return RayCluster(ray)
     count = workers or min(os.cpu_count() or 1, _WORKERS_MAX)
     return nullcontext(ThisProcess()) if count == 1 else LocalWorkers(count)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ ENGINE = "from engine.cli.main import main; main()"
 # Four windows on two of the five instruments' years; the untuned set is out of range.
 COMMAND = (
     "tune", "--strategy", "trend", "--data", "us5", "--trials", "25", "--param", "fast=2:15",
-    "--param", "slow=20:60", "--train", "700", "--retune", "650", "--seed", "3",
+    "--param", "slow=20:60", "--train", "700", "--retune", "650", "--seed", "3", "--prune",
 )  # fmt: skip
 WINDOWS = 4
 
@@ -41,10 +41,10 @@ def engine(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def tuned(home: Path, *more: str) -> dict[str, Any]:
+def tuned(home: Path, *more: str, command: Sequence[str] = COMMAND) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAUNTLET_HOME", str(home))
-        code, output, errors = engine(*COMMAND, "--json", *more)
+        code, output, errors = engine(*command, "--json", *more)
     assert code == 0, output + errors
     document: dict[str, Any] = json.loads(output)
     return document
@@ -231,6 +231,7 @@ def test_a_second_seed_is_another_tuning_and_more_trials(
     (home / "state" / "trials").mkdir(parents=True)
     (home / "state" / "trials" / register.name).write_bytes(register.read_bytes())
 
+    command = [word for word in COMMAND if word != "--prune"]
     other = tuned(
         home,
         "--workers",
@@ -243,6 +244,7 @@ def test_a_second_seed_is_another_tuning_and_more_trials(
         "low_turnover",
         "--trials",
         "4",
+        command=command,
     )
 
     assert other["run_id"] != document["run_id"]
@@ -269,6 +271,13 @@ def test_a_second_seed_is_another_tuning_and_more_trials(
         (
             ("--strategy", "trend", "--data", "us5", "--param", "fats=3"),
             "trend: no parameter 'fats', did you mean 'fast'?",
+        ),
+        (
+            (
+                *("--strategy", "trend", "--data", "us5", "--prune"),
+                *("--objective", "sharpe", "--objective", "cagr"),
+            ),
+            "--prune needs one --objective",
         ),
         (("--strategy", "trend", "--data", "us5", "--param", "fast"), "must be NAME=LOW:HIGH or NAME=VALUE"),
         (("--strategy", "trend", "--data", "us5", "--param", "fast=a:b"), "--param fast=a: must be a number"),

@@ -85,7 +85,7 @@ def test_what_helped_is_played_next_and_what_did_not_is_judged_untuned(tuning: T
 def test_the_command_that_repeats_it_names_everything_that_is_not_left_to_itself(tuning: Tuning) -> None:
     assert repeat_command(tuning) == (
         "engine tune --strategy mean_reversion --data random --objective sharpe --objective max_drawdown "
-        "--trials 12 --seed 1 --train 100 --retune 60 --param length=10 --param entry=0.5:3.0 "
+        "--trials 12 --seed 1 --train 100 --retune 60 --param length=10 --param entry=0.5:3.0 --prune "
         "--config configs/port-test.yaml"
     )
 
