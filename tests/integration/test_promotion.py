@@ -1,34 +1,16 @@
 """`engine promote` and `engine report` as they are typed, on a small tournament with a planted edge."""
 
 import json
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 
 from engine.journal.promotions import promoted
 from engine.journal.reading import read
-from tests.conftest import KERNELS
-
-REPOSITORY = Path(__file__).parents[2]
-ENGINE = "from engine.cli.main import main; main()"
-
-CONFIGURATION = """
-universes: [{name: planted}]
-strategies: [trend, mean_reversion]
-selections: [all]
-rebalances: [window]
-allocations: {native: [equal_weight], riskfolio: []}
-simulators: [core, frictionless]
-costs: house
-"""
-COSTS = "name: house\ntaker_fee_bps: 10.0\nmaker_fee_bps: 10.0\nslippage_bps: 5.0\n"
+from tests.rehearsal import COSTS, Rehearsal
 
 SECTIONS = [
     "Gates",
@@ -43,58 +25,6 @@ SECTIONS = [
     "Terms and hashes",
     "How to repeat",
 ]
-
-
-class Rehearsal:
-    """A home in which a tournament was played."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.project = folder / "project"
-        (self.home / "cache").mkdir(parents=True)
-        (self.project / "costs").mkdir(parents=True)
-        KERNELS.mkdir(parents=True, exist_ok=True)
-        (self.home / "cache" / "kernels").symlink_to(KERNELS, target_is_directory=True)
-        (self.project / "small.yaml").write_text(CONFIGURATION)
-        self.costs = self.project / "costs" / "house.yaml"
-        self.costs.write_text(COSTS)
-        self.board = self.json("tournament", "--config", "small.yaml")
-        rows = {row["strategy"]: row for row in self.board["rows"] if row["simulator"] == "core"}
-        self.passed, self.failed = rows["trend"], rows["mean_reversion"]
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "GAUNTLET_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)}
-
-    def engine(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-c", ENGINE, *arguments],
-            cwd=self.project,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        done = self.engine(*arguments, "--json")
-        assert done.returncode == code, done.stderr
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document
-
-    @property
-    def journal(self) -> Path:
-        return self.home / "state" / "promotions"
-
-    def report_folder(self, strategy_id: str) -> Path:
-        run_id: str = self.board["run_id"]
-        return self.home / "runs" / run_id / "reports" / strategy_id
-
-
-@pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
-    return Rehearsal(tmp_path_factory.mktemp("rehearsal"))
 
 
 @pytest.fixture(scope="module")

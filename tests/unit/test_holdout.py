@@ -119,7 +119,7 @@ def test_whoever_is_killed_before_the_bars_are_read_has_opened_them() -> None:
 @pytest.mark.parametrize("missing", ["strategy_id", "operator", "reason"])
 def test_an_opening_without_a_name_or_a_reason_is_refused(missing: str) -> None:
     with pytest.raises(InputError, match=f"{missing} must not be empty"):
-        ask(**{missing: " "})
+        ask(1, **{missing: " "})
 
 
 def test_openings_are_counted_for_each_set() -> None:
