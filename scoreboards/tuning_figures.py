@@ -209,6 +209,7 @@ def heat_map(tuning: Tuning) -> Figure | None:
     if bar.solids is not None:
         # A drawing of lines and areas only: a picture inside would not be sharp on paper.
         bar.solids.set_rasterized(False)
+        bar.solids.set_edgecolor("face")
     axes.grid(visible=False)
     names = [ranges[place].name for place in (across, up)]
     style.titled(
