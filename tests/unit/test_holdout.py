@@ -1,5 +1,6 @@
 """Openings of sealed bars: written down before the bars are read, once a candidate, tamper-evident."""
 
+import hashlib
 import json
 import os
 import signal
@@ -243,6 +244,19 @@ def test_a_changed_line_is_seen_counts_and_nothing_is_opened_on_top(line: int) -
     assert openings("us5") == 1
     with pytest.raises(InputError, match="Nothing is opened on top of it"):
         opened(4)
+
+
+def test_a_line_changed_together_with_the_mark_breaks_the_chain() -> None:
+    stored()
+    opened(1, 2)
+    edit(0, '"operator": "ada"', '"operator": "bob"')
+
+    chain = ""
+    for line in holdout.journal().read_bytes().splitlines():
+        chain = hashlib.sha256(chain.encode() + line).hexdigest()
+    holdout.journal().with_name("holdout.jsonl.mark").write_text(json.dumps({"lines": 2, "chain": chain}))
+
+    assert holdout.damage() == "line 2 does not continue the lines before it"
 
 
 def test_a_line_taken_away_still_counts_for_every_set() -> None:
