@@ -301,8 +301,8 @@ class FrontierPoint:
 
     @property
     def is_awake(self) -> bool:
-        """Whether edges are found as often as promised, as far as the intervals can tell."""
-        return min(self.power.high, self.power_many.high) >= POWER_LEAST
+        """Whether edges are found as often as promised."""
+        return min(self.power.rate, self.power_many.rate) >= POWER_LEAST
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

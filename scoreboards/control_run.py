@@ -41,6 +41,7 @@ from research.control_study import (
 )
 from research.sources import sources_hash
 from scoreboards.control_battery import permuted_bars, planted_recipe, random_entries
+from scoreboards.control_figures import write_figures
 
 # Families that only the statistics decide on: a change of any other gate leaves their worlds as they are.
 _EDGE_ONLY = frozenset(Family) - {
@@ -330,6 +331,12 @@ def _row(point: Point) -> str:
     )
 
 
+def write(study: Study, path: Path) -> None:
+    """Write a result; `control_study.read` reads it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(study.document(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study; 1 where a target is missed."""
     parser = argparse.ArgumentParser(prog="make controls", description=__doc__)
@@ -348,9 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study = run(plan, workforce=workforce, kept=state_folder() / "controls", progress=tell)
     sys.stderr.write("\n")
     for path in [result_path(), *([PACKAGED] if given.package else [])]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(study.document(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    sys.stdout.write(f"{table(study)}\n")
+        write(study, path)
+    drawn = ", ".join(path.name for path in write_figures(study, result_path().parent))
+    sys.stdout.write(f"{table(study)}\n\n{result_path()}; beside it {drawn}\n")
     return 1 if study.missed else 0
 
 
