@@ -26,6 +26,7 @@ from engine.home import cache_folder
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from engine.workforce import Shared, Workforce
 from research import nautilus_simulator
+from research.baselines import unlimited
 from research.cell_store import Accounts, CellStore
 from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
 from research.excess import excess_returns, mean_gross
@@ -372,7 +373,9 @@ def _varied(batch: Batch, variant: Variant, impact_coefficient: float) -> Batch:
         case Variant.COSTS_3X:
             return _dearer(batch, 3.0)
         case Variant.ALLOCATION:
-            bare = replace(batch.settings, costs=FRICTIONLESS, limits=UNLIMITED)
+            # Without a cash buffer either, as the pools that it stands beside: else the cash left over would
+            # count as what the weights lost.
+            bare = replace(unlimited(batch.settings), costs=FRICTIONLESS)
             return replace(batch, root=None, order_roots=(), invest=Invest.SCALED, settings=bare)
         case _:
             settings = batch.settings

@@ -38,7 +38,7 @@ class Simulator(StrEnum):
 class Variant(StrEnum):
     """One thing changed about a cell, all else being as `CORE` plays it, to see what the result hangs on.
 
-    `LATE`: filled one bar later. `ALLOCATION`: base weights alone, without signals, limits or costs.
+    `LATE`: filled one bar later. `ALLOCATION`: base weights alone, without signals, limits, costs or buffer.
     `CAPITAL_...`: so many times the cash, with square-root impact of every fill.
     """
 

@@ -24,6 +24,8 @@ from research.cells import BaselineRole, CellResult, CellStatus, Simulator
 from research.registers import record_of, record_trials, trial_key
 from research.sources import sources_hash
 from research.trials import TrialsRegister
+from scoreboards.evidence import Accounts
+from scoreboards.rows import attribution
 from tests.builders import random_panel
 
 ROOT = where(ema(close, 3) > ema(close, 9), 1.0, 0.0)
@@ -322,3 +324,23 @@ def test_what_is_registered_is_the_excess_of_the_core_over_the_pool(
     excess = np.append(0.0, change - played.gross.mean() * of_pool)
     [line] = path.read_text().splitlines()
     assert json.loads(line)["sharpe"] == pytest.approx(excess.mean() / excess.std(ddof=1), rel=1e-9)
+
+
+def test_base_weights_that_are_the_pools_gain_and_lose_nothing_to_it(
+    arena: Arena, simulators: Simulators
+) -> None:
+    cells = cells_of(arena, simulators, BaseWeights(weights=equal_weights(arena.eligible)))
+    accounts, days = Accounts(cells), arena.panel.calendar.days_per_year
+    judged = [cell for cell in cells if not cell.is_baseline and cell.key.simulator is Simulator.CORE]
+
+    for cell in judged:
+        evidence = accounts.evidence(cell)
+        parts = attribution(evidence, days)
+
+        assert evidence.excess is not None
+        # The rules hold a cash buffer back from the account, and not from the pool.
+        assert arena.settings.rules.cash_buffer > 0.0
+        assert parts["optimisation_alpha"] == pytest.approx(0.0, abs=1e-12)
+        total = sum(value for value in parts.values() if isinstance(value, float))
+        assert total == pytest.approx(evidence.excess.mean() * days, abs=1e-12)
+    assert len(judged) == 3
