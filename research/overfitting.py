@@ -75,8 +75,11 @@ class Overfitting:
         half of the ratio been enough to lose, it were 52%, 58%, 50% and 6%. The slope was below 0 in nearly
         all of them: it decides next to nothing.
         """
+        # Written so that a figure that is not known does not acquit.
         return (
-            self.probability > VETO_PROBABILITY and self.slope < 0 and not self.degradation < VETO_DEGRADATION
+            not self.probability <= VETO_PROBABILITY
+            and not self.slope >= 0
+            and not self.degradation < VETO_DEGRADATION
         )
 
 

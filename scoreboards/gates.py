@@ -573,7 +573,8 @@ def _range(evidence: Evidence, court: Court) -> GateResult:
         return not_applicable("range", threshold, direction)
     ambiguous = evidence.cell.reason_counts.get(Reason.AMBIGUOUS_BAR.name, 0)
     fills = evidence.cell.fills
-    value = ambiguous / fills if fills > 0 else 0.0
+    # Without a fill nothing is in doubt; how many there were must be known.
+    value = 0.0 if fills == 0 else ambiguous / fills
     hashed = content_hash(
         {"ambiguous": ambiguous, "fills": float(fills), "returns": evidence.account.returns_hash}
     )

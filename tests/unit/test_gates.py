@@ -243,6 +243,13 @@ def test_capacity_and_range_are_named_as_not_applicable() -> None:
     assert results["range"].status is GateStatus.NOT_APPLICABLE
 
 
+def test_a_number_of_fills_that_nobody_knows_leaves_the_range_missing() -> None:
+    by = court(universe=universe(has_range=True))
+
+    assert judged(cell([0.0] * 60, fills=math.nan), by=by)["range"].status is GateStatus.MISSING
+    assert judged(cell([0.0] * 60, fills=0.0), by=by)["range"].status is GateStatus.PASS
+
+
 @pytest.mark.parametrize(
     ("trades", "status"),
     [(30.0, GateStatus.PASS), (29.0, GateStatus.FAIL), (math.nan, GateStatus.MISSING)],

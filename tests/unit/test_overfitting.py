@@ -141,6 +141,8 @@ def overfitting(probability: float, slope: float, degradation: float) -> Overfit
 def test_only_all_three_signs_together_veto() -> None:
     assert overfitting(0.51, -0.1, 1.0).vetoes
     assert overfitting(0.51, -0.1, math.nan).vetoes
+    assert overfitting(0.51, math.nan, math.nan).vetoes
+    assert overfitting(math.nan, -0.1, 1.0).vetoes
     assert not overfitting(0.50, -0.1, 1.5).vetoes
     assert not overfitting(0.51, 0.1, 1.5).vetoes
     assert not overfitting(0.51, -0.1, 0.99).vetoes
