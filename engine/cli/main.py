@@ -23,7 +23,7 @@ COMMANDS = {
     "tournament": ("engine.cli.tournament", "Play every strategy walk-forward and judge it"),
     "scoreboard": ("engine.cli.scoreboard", "Show the verdicts of a tournament and the reasons"),
     "report": ("engine.cli.report", "Write the report on a row of a scoreboard, or on a bare strategy"),
-    "runs": ("engine.cli.runs", "List, show, compare, verify and delete runs"),
+    "runs": ("engine.cli.runs", "List, show, compare, verify, track and delete runs"),
     "promote": ("engine.cli.promote", "Move what passed one step up, or say what is missing"),
     "holdout": ("engine.cli.holdout", "List the sealed bars, and open them once for a candidate"),
     "paper": ("engine.cli.paper", "Run a strategy on a feed with pretend money"),
