@@ -1,7 +1,7 @@
 """Base weights of every window, from its training rows: questions to the allocators and their answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,24 @@ def solve(
                 {window: checks[place] for place, window in places if place in checks},
             )
         )
-    return tuple(answers)
+    return _doubted(questions, answers)
+
+
+def _doubted(questions: Sequence[Question], answers: Sequence[BaseWeights]) -> tuple[BaseWeights, ...]:
+    """Leave no weights to a profile that two libraries answer differently: nobody knows which is right.
+
+    A profile that both are asked for is checked once, so a doubt counts for both.
+    """
+    doubts: dict[str, str] = {}
+    for question, answer in zip(questions, answers, strict=True):
+        if answer.disagreement:
+            doubts.setdefault(question.allocation.profile, answer.disagreement)
+    return tuple(
+        replace(answer, problem=answer.problem or doubts[question.allocation.profile])
+        if question.allocation.profile in doubts
+        else answer
+        for question, answer in zip(questions, answers, strict=True)
+    )
 
 
 def _tasks(question: Question) -> dict[int, AllocationTask]:

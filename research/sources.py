@@ -9,7 +9,10 @@ from engine.domain.errors import InvalidValueError
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-LIBRARIES = ("numpy", "numba", "scipy", "riskfolio-lib", "cvxpy", "clarabel", "vectorbt")
+LIBRARIES = ("numpy", "numba", "scipy", "riskfolio-lib", "skfolio", "cvxpy", "clarabel", "vectorbt")
+
+# What allocations and judges need beside them; accounts do not hang on these.
+JUDGING_LIBRARIES = ("skfolio", "scikit-learn", "cvxpy-base", "pandas", "arch")
 
 
 @cache
@@ -42,6 +45,12 @@ def sources_hash(*places: str) -> str:
 def library_versions() -> tuple[tuple[str, str], ...]:
     """Return the versions of the libraries that can change a published number, by name."""
     return tuple((name, _version(name)) for name in LIBRARIES)
+
+
+@cache
+def judging_versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions of the libraries that choose weights or judge, by name."""
+    return tuple((name, _version(name)) for name in JUDGING_LIBRARIES)
 
 
 def _version(library: str) -> str:
