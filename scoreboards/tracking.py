@@ -35,6 +35,8 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "1",
+    # Standard output is for our own documents.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 # A server that is not there must not keep a person waiting for minutes; who sets these wants it so.
@@ -97,8 +99,7 @@ def track(record: Record, uri: str | None = None) -> Tracked:
         return _write(record, where)
     except Exception as error:
         # A store can fail in any way, and none of them may take the board away.
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TrackingError(f"{where} did not take {record.run_id}: {words}") from error
+        raise TrackingError(f"{where} did not take {record.run_id}: {_words(error)}") from error
 
 
 def remove(run_id: str, hashed: str, uri: str | None = None) -> list[str]:
@@ -127,8 +128,7 @@ def remove(run_id: str, hashed: str, uri: str | None = None) -> list[str]:
         for run in found:
             client.delete_run(run)
     except Exception as error:
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TrackingError(f"{where} did not delete {run_id}: {words}") from error
+        raise TrackingError(f"{where} did not delete {run_id}: {_words(error)}") from error
     return found
 
 
@@ -159,9 +159,18 @@ def fetch(run_id: str, hashed: str, uri: str) -> tuple[str, dict[str, str], dict
                     kept = {name: sha256_of(path) for name, path in files_of(Path(folder)).items()}
                 return run.info.run_id, logged, kept
     except Exception as error:
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TrackingError(f"{uri} did not answer about {run_id}: {words}") from error
+        raise TrackingError(f"{uri} did not answer about {run_id}: {_words(error)}") from error
     return None
+
+
+def _words(error: BaseException) -> str:
+    """Return an error in one line: that of the system where there is one, which says what libraries wrap."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _is_whole(known: tracked.TrackedRun, record_hash: str) -> bool:
