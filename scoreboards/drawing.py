@@ -1,6 +1,7 @@
 """Small drawings for the page, as SVG text. Shape or place always says what colour says."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -9,6 +10,9 @@ BLOCK_CLIP = 3.0
 SPARK_WIDTH, SPARK_HEIGHT = 100, 28
 INTERVAL_WIDTH, INTERVAL_HEIGHT = 120, 22
 BLOCK_WIDTH, BLOCK_HEIGHT = 170, 30
+EQUITY_WIDTH, EQUITY_HEIGHT = 250, 110
+BARS_WIDTH, BARS_LINE, BARS_NAME, BARS_VALUE = 240, 17, 78, 50
+LINE_WIDTH, LINE_HEIGHT = 190, 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,153 @@ def sparkline(curve: Sequence[float], tone: str) -> Markup:
         '<line class="start" x1="0" x2="{w}" y1="{start}" y2="{start}"/>'
         '<polyline class="{tone} curve" points="{points}"/></svg>'
     ).format(w=SPARK_WIDTH, h=SPARK_HEIGHT, end=curve[-1], start=height(curve[0]), tone=tone, points=points)
+
+
+def equity(curve: Sequence[float], reference: Sequence[float], tone: str, name: str) -> Markup:
+    """Draw an account over the one that it is compared with, on one logarithmic scale from the same start.
+
+    The account is a whole line, the reference a dashed one; what each became stands at its end.
+    """
+    if len(curve) < 2:
+        return Markup("")
+    known = [value for value in (*curve, *reference) if value > 0]
+    low, high = math.log(min(known)), math.log(max(known))
+    span = (high - low) or 1.0
+    wide, inner = EQUITY_WIDTH - 52, EQUITY_HEIGHT - 16
+
+    def height(value: float) -> float:
+        # An account that lost everything has no logarithm: it lies on the ground.
+        share = (math.log(value) - low) / span if value > 0 else 0.0
+        return round(8 + (1.0 - share) * inner, 1)
+
+    def points(values: Sequence[float]) -> str:
+        step = wide / (len(values) - 1)
+        return " ".join(f"{place * step:.0f},{height(value)}" for place, value in enumerate(values))
+
+    has_reference = len(reference) > 1
+    ends = [height(curve[-1]), height(reference[-1]) if has_reference else 0.0]
+    if has_reference and abs(ends[0] - ends[1]) < 11:
+        # Two numbers on one another are none.
+        middle, up = (ends[0] + ends[1]) / 2, 5.5 if ends[0] <= ends[1] else -5.5
+        ends = [middle - up, middle + up]
+    label = f"{name}: equity from 1 to {curve[-1]:.2f}"
+    label += f", the pool to {reference[-1]:.2f}" if has_reference else ""
+    return Markup(
+        '<svg class="fig" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
+        '<line class="start" x1="0" x2="{wide}" y1="{start}" y2="{start}"/>{reference}'
+        '<polyline class="{tone} curve" points="{points}"/>'
+        '<text class="end" x="{x}" y="{end}">{value}</text></svg>'
+    ).format(
+        w=EQUITY_WIDTH,
+        h=EQUITY_HEIGHT,
+        label=label,
+        wide=wide,
+        start=height(curve[0]),
+        reference=Markup(
+            '<polyline class="pool" points="{points}"/><text x="{x}" y="{end}">{value}</text>'
+        ).format(
+            points=points(reference), x=wide + 4, end=round(ends[1] + 4, 1), value=_multiple(reference[-1])
+        )
+        if has_reference
+        else "",
+        tone=tone,
+        points=points(curve),
+        x=wide + 4,
+        end=round(ends[0] + 4, 1),
+        value=_multiple(curve[-1]),
+    )
+
+
+def _multiple(value: float) -> str:
+    """Write what one unit became, short enough for the margin.
+
+    Examples
+    --------
+    >>> _multiple(2.414), _multiple(103.94), _multiple(23456.0)
+    ('×2.41', '×104', '×23k')
+    """
+    if value >= 10_000:
+        return f"×{value / 1000:.0f}k"
+    return f"×{value:.0f}" if value >= 100 else f"×{value:.2f}"
+
+
+def bars(parts: Sequence[tuple[str, float]], limit: float, label: str) -> Markup:
+    """Draw named shares as bars from a line: to the right earns, to the left loses. `limit` fills a side."""
+    if not parts:
+        return Markup("")
+    side = (BARS_WIDTH - BARS_NAME - BARS_VALUE) / 2
+    middle = BARS_NAME + side
+    height = BARS_LINE * len(parts)
+    drawn = []
+    for place, (name, value) in enumerate(parts):
+        size = round(min(abs(value) / limit, 1.0) * side, 1) if limit > 0 else 0.0
+        top = place * BARS_LINE
+        drawn.append(
+            Markup(
+                '<text x="0" y="{base}">{name}</text>'
+                '<rect class="{tone}" x="{x}" y="{y}" width="{w}" height="10"/>'
+                '<text class="end" x="{right}" y="{base}" text-anchor="end">{value:+.1%}</text>'
+            ).format(
+                base=top + 12,
+                name=name,
+                tone="up" if value >= 0 else "down",
+                x=round(middle if value >= 0 else middle - size, 1),
+                y=top + 3,
+                w=size,
+                right=BARS_WIDTH,
+                value=value,
+            )
+        )
+    told = ", ".join(f"{name} {value:+.1%}" for name, value in parts)
+    return Markup(
+        '<svg class="fig" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" '
+        'aria-label="{label}: {told}">{drawn}<line class="axis" x1="{m}" x2="{m}" y1="0" y2="{h}"/></svg>'
+    ).format(w=BARS_WIDTH, h=height, label=label, told=told, drawn=Markup("").join(drawn), m=middle)
+
+
+def steps(points: Sequence[tuple[float, float]], name_of: Callable[[float], str], label: str) -> Markup:
+    """Draw a value over a few settings, evenly spaced, with the line of zero; every value is written."""
+    if len(points) < 2:
+        return Markup("")
+    values = [value for _, value in points]
+    low, high = min(0.0, *values), max(0.0, *values)
+    span = (high - low) or 1.0
+    left, wide, top, inner = 20.0, LINE_WIDTH - 40.0, 16.0, LINE_HEIGHT - 38.0
+
+    def height(value: float) -> float:
+        return round(top + (high - value) / span * inner, 1)
+
+    xs = [round(left + place * wide / (len(points) - 1), 1) for place in range(len(points))]
+    drawn = [
+        Markup(
+            '<circle class="{tone}" cx="{x}" cy="{y}" r="3"/>'
+            '<text class="end" x="{x}" y="{above}" text-anchor="middle">{value:+.2f}</text>'
+            '<text x="{x}" y="{foot}" text-anchor="middle">{name}</text>'
+        ).format(
+            tone="up" if value > 0 else "down",
+            x=x,
+            y=height(value),
+            above=round(height(value) - 6, 1),
+            value=value,
+            foot=LINE_HEIGHT - 3,
+            name=name_of(setting),
+        )
+        for x, (setting, value) in zip(xs, points, strict=True)
+    ]
+    told = ", ".join(f"{name_of(setting)} {value:+.2f}" for setting, value in points)
+    return Markup(
+        '<svg class="fig" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" '
+        'aria-label="{label}: {told}"><line class="axis" x1="0" x2="{w}" y1="{zero}" y2="{zero}"/>'
+        '<polyline class="ref curve" points="{points}"/>{drawn}</svg>'
+    ).format(
+        w=LINE_WIDTH,
+        h=LINE_HEIGHT,
+        label=label,
+        told=told,
+        zero=height(0.0),
+        points=" ".join(f"{x},{height(value)}" for x, value in zip(xs, values, strict=True)),
+        drawn=Markup("").join(drawn),
+    )
 
 
 def blocks(ratios: Sequence[float]) -> Markup:

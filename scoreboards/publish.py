@@ -1,23 +1,32 @@
 """Writing a board for people and programs: JSON, CSV, Markdown, and one page of HTML."""
 
+import base64
 import csv
+import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from engine.core.metrics import IDENTITY_TOLERANCE
-from engine.domain.errors import IdentityError
-from engine.domain.gates import GateStatus, Verdict
+from engine.domain.errors import IdentityError, InputError
+from engine.domain.gates import Verdict
+from research.cells import BaselineRole
 from research.configuration import STANDARD
-from scoreboards import drawing
+from research.control_study import load_study
+from scoreboards import drawing, page_changes, page_table
 from scoreboards.board import COLUMNS, Board, Row, UniverseFacts, Value
-from scoreboards.explain import VERDICTS, WORDS, number, reasons
+from scoreboards.explain import VERDICTS, WORDS
+from scoreboards.explain import reason as gate_reason
+from scoreboards.page_gates import NAMES, definition_needs, marks
+from scoreboards.page_heat import slices
+from scoreboards.page_luck import luck_facts
 from scoreboards.sentences import headline, next_step, pass_words, reason, row_reasons
 
 BOARD_FILE = "board.json"
@@ -28,17 +37,10 @@ HTML_FILE = "scoreboard.html"
 
 PORT_TEST = "configs/port-test.yaml"
 
-# More rows make a page heavy without making it wiser; all of them are in the CSV.
-CELLS_ON_THE_PAGE = 400
 CANDIDATES_IN_MARKDOWN = 50
 ROWS_IN_MARKDOWN = 200
+REASONS_IN_FULL = 3
 
-MARKS = {
-    GateStatus.PASS: "✓",
-    GateStatus.FAIL: "✕",
-    GateStatus.MISSING: "?",
-    GateStatus.NOT_APPLICABLE: "·",
-}
 TONES = {Verdict.PASS: "good", Verdict.HOLD: "hold", Verdict.FAIL: "bad", Verdict.BASELINE: "ref"}
 
 
@@ -74,14 +76,15 @@ def publish(board: Board, folder: Path) -> Published:
         markdown=folder / MARKDOWN_FILE,
         html=folder / HTML_FILE,
     )
-    page = html(board)
+    study = study_words()
+    page = html(board, study)
     write_whole(published.scoreboard, csv_text(board.rows))
     if board.void:
         # An earlier, valid run of the same inputs may have left one: it must not outlive the verdict.
         candidates.unlink(missing_ok=True)
     else:
         write_whole(candidates, csv_text(board.candidates))
-    write_whole(published.markdown, markdown(board))
+    write_whole(published.markdown, markdown(board, study))
     write_whole(published.html, page)
     write_whole(published.board, board.file_text())
     return published
@@ -104,6 +107,15 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+def study_words() -> str:
+    """Return what the study of the controls says of the gates; that it is missing where there is none."""
+    try:
+        return load_study().headline()
+    except InputError:
+        # A tournament of minutes is not thrown away at its last step; what is missing is said.
+        return "missing: nobody knows how often these gates promote luck; run  make controls"
 
 
 def _check_rows(rows: Iterable[Row]) -> None:
@@ -148,13 +160,20 @@ def csv_value(value: Value) -> str:
 # --- Markdown --------------------------------------------------------------------------------------------
 
 
-def markdown(board: Board) -> str:
-    """Return the report of SPEC 1.8: thresholds, candidates, baselines, the full table."""
+def markdown(board: Board, study: str) -> str:
+    """Return the report of SPEC 1.8: thresholds, candidates, baselines, the full table.
+
+    Parameters
+    ----------
+    study
+        What the study of the controls says of the gates.
+    """
     lines = [f"# {headline(board)}", "", f"Run `{board.run_id}`, content hash `{board.content_hash}`.", ""]
     if board.void:
         lines += ["**VOID: a control misbehaved, so no verdict below counts and nothing is promoted.**", ""]
     lines += [f"- {note}" for note in board.notes]
-    lines += ["", "## Controls", "", *_controls_table(board)]
+    lines += ["", "## Controls", "", *_controls_table(board), "", f"Study of the gates: {study}"]
+    lines += ["", "## Luck", "", *_luck_table(board)]
     lines += ["", "## Thresholds", "", *_thresholds_table(board)]
     lines += ["", "## Candidate summary", "", *_summary(board)]
     lines += ["", f"## Top candidates, non-baseline ({CANDIDATES_IN_MARKDOWN})", ""]
@@ -178,6 +197,16 @@ def _controls_table(board: Board) -> list[str]:
         behaved = "yes" if control.behaved else "**no**"
         cells = (control.name, control.universe, control.expectation, control.observed, behaved)
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _luck_table(board: Board) -> list[str]:
+    lines = ["| data | what | value | in words |", "|---|---|---|---|"]
+    lines += [
+        f"| {universe.name} | {fact.name} | {fact.value} | {fact.words} |"
+        for universe in board.universes
+        for fact in luck_facts(board, universe)
+    ]
     return lines
 
 
@@ -241,41 +270,85 @@ def figure(row: Row, column: str, form: str) -> str:
 # --- HTML ------------------------------------------------------------------------------------------------
 
 
-def html(board: Board) -> str:
-    """Return the page: no script, no network, light and dark, on paper too."""
-    environment = Environment(
-        loader=PackageLoader("scoreboards", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def html(board: Board, study: str) -> str:
+    """Return the page: no network, light and dark, on paper too; one small script that sorts and filters.
+
+    Without the script everything can be read. The page lets no other script run, and loads nothing.
+
+    Parameters
+    ----------
+    study
+        What the study of the controls says of the gates.
+    """
+    environment = page_environment()
+    script = Markup(environment.loader.get_source(environment, "page.js")[0].strip())  # type: ignore[union-attr]
+    table = page_table.table_of(board)
+    counts = _counts(board)
     environment.globals.update(
         board=board,
+        study=study,
         headline=headline(board),
         next_step=next_step(board),
         reason=reason(board),
         repeat_command=repeat_command(board),
         verdict_words=VERDICTS,
         gate_names=tuple(WORDS),
+        names=NAMES,
         figure=figure,
-        marks=_marks,
+        marks=marks,
         tone=lambda row: TONES[row.verdict],
-        why=lambda row: row_reasons(row) or [pass_words(row, board)],
+        why=lambda row: _why(row, board),
         sparkline=drawing.sparkline,
         interval=drawing.interval,
         blocks=drawing.blocks,
-        windows=_windows,
+        equity=drawing.equity,
+        bars=drawing.bars,
+        steps=drawing.steps,
         ratios=block_ratios,
-        needs=_needs,
-        best_of=_best_of,
-        cells_of=_cells_of,
-        baselines_of=_baselines_of,
+        needs=definition_needs,
+        luck=lambda universe: luck_facts(board, universe),
+        windows=lambda universe: _windows(universe, board),
+        best_of=lambda universe: _best_of(universe, board),
+        cells_of=lambda row: counts[_strategy(row)],
+        baselines_of=lambda universe: _baselines_of(universe, board),
+        pool_of=_pools(board),
         scale_of=_scale_of,
-        cells_on_the_page=CELLS_ON_THE_PAGE,
+        slices=lambda universe: slices(board, universe),
+        misses=page_changes.near_misses(board),
+        attribution=page_changes.attribution,
+        regimes=page_changes.regimes,
+        pairs=lambda parts: [part[:2] for part in parts],
+        limit_of=_limit_of,
+        cost_points=page_changes.cost_points,
+        cost_words=page_changes.cost_words,
+        capital_points=page_changes.capital_points,
+        money_words=page_changes.money_words,
+        years_words=page_changes.years_words,
+        times=lambda multiple: f"{multiple:.0f}x",
+        money=_short_money,
+        table=table,
+        table_columns=page_table.COLUMNS,
+        rows_on_paper=page_table.ROWS_ON_PAPER,
         csv_file=CSV_FILE,
+        script=script,
+        script_hash=_script_hash(script),
     )
     return environment.get_template("scoreboard.html.j2").render()
+
+
+def page_environment() -> Environment:
+    """Return where pages are made: every value is escaped, a name that is not known stops the page."""
+    return Environment(
+        loader=PackageLoader("scoreboards", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _script_hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def repeat_command(board: Board) -> str:
@@ -293,42 +366,59 @@ def block_ratios(row: Row) -> list[float]:
     return [float(text) for text in row.text("block_sharpes").split(";") if text]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One gate of one row, in one sign and one sentence."""
-
-    sign: str
-    status: str
-    title: str
-
-
-def _marks(row: Row) -> list[Mark]:
-    marks = []
-    for gate in row.gates:
-        words = WORDS[gate.gate]
-        text = "; ".join(reasons([gate]))
-        if gate.status is GateStatus.PASS and gate.gate != "baseline_equivalent":
-            text = f"{number(gate.value, words.scale)} {gate.direction} {number(gate.threshold, words.scale)}"
-        if gate.status is GateStatus.NOT_APPLICABLE:
-            text = "does not apply"
-        marks.append(Mark(MARKS[gate.status], str(gate.status), f"{gate.gate}: {text or 'met'}"))
-    return marks
-
-
-def _needs(gate: str, board: Board) -> str:
-    definition = next(item for item in board.gates if item.gate == gate)
-    if definition.threshold is None:
-        return ""
-    sign = {"<=": "at most", ">=": "at least", ">": "above"}[definition.direction]
-    return f"{sign} {number(definition.threshold, WORDS[gate].scale)}"
-
-
 def _best_of(universe: UniverseFacts, board: Board) -> list[Row]:
     return [row for row in board.best() if row.text("universe") == universe.name]
 
 
-def _cells_of(universe: UniverseFacts, board: Board) -> list[Row]:
-    return [row for row in board.judged if row.text("universe") == universe.name]
+def _why(row: Row, board: Board) -> list[str]:
+    """Say why a row did not pass: the first reasons in full, the others in a few words each."""
+    told = row_reasons(row)
+    short = {text: WORDS[gate.gate].short for gate in row.gates if (text := gate_reason(gate))}
+    others = [short.get(text, text) for text in told[REASONS_IN_FULL:]]
+    more = [f"also {' · '.join(others)}"] if others else []
+    return [*told[:REASONS_IN_FULL], *more] or [pass_words(row, board)]
+
+
+def _strategy(row: Row) -> tuple[str, str]:
+    return row.text("universe"), row.text("strategy")
+
+
+def _counts(board: Board) -> dict[tuple[str, str], dict[Verdict, int]]:
+    """Return the verdicts of all cells of every strategy on every data set, counted in one pass."""
+    counts: dict[tuple[str, str], dict[Verdict, int]] = {}
+    for row in board.judged:
+        none_yet = dict.fromkeys((Verdict.PASS, Verdict.HOLD, Verdict.FAIL), 0)
+        counts.setdefault(_strategy(row), none_yet)[row.verdict] += 1
+    return counts
+
+
+def _pools(board: Board) -> Callable[[Row], tuple[float, ...]]:
+    """Return what finds the curve of the pool that was re-based as often as a row; empty where none is."""
+    curves = {
+        (row.text("universe"), row.text("rebalance")): row.curve
+        for row in board.baselines
+        if row.text("baseline_role") == BaselineRole.RAW_POOL
+    }
+    return lambda row: curves.get((row.text("universe"), row.text("rebalance")), ())
+
+
+def _limit_of(rows: Sequence[Row], parts_of: Callable[[Row], Sequence[tuple[str, float]]]) -> float:
+    """Return the largest part of any row, so that bars of all rows compare."""
+    return max((abs(part[1]) for row in rows for part in parts_of(row)), default=0.0)
+
+
+def _short_money(value: float) -> str:
+    """Write a round sum.
+
+    Examples
+    --------
+    >>> [_short_money(value) for value in (500, 1e5, 1e6, 2.5e9)]
+    ['500', '100k', '1M', '2.5G']
+    """
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
 
 
 def _baselines_of(universe: UniverseFacts, board: Board) -> list[Row]:

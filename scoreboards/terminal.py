@@ -10,11 +10,17 @@ from rich.text import Text
 from engine.domain.gates import Verdict
 from scoreboards.board import Board, ControlVerdict, Row, UniverseFacts
 from scoreboards.explain import short_reasons
+from scoreboards.page_luck import luck_line
 from scoreboards.publish import block_ratios, figure
 from scoreboards.sentences import headline, next_step, pass_words, reason, row_reasons
 
 WIDTH = 100
 STRETCHES = 8
+
+# What stands beside verdict and name, and the order in which it goes where there is no room for all of it:
+# a figure can be read on the page, a name that was cut names nothing.
+HEADS = ("Sharpe", "excess", "low 95%", "DSR", "max DD", "stretches", "P/H/F")
+FIRST_TO_GO = ("stretches", "P/H/F", "max DD", "DSR", "Sharpe", "low 95%")
 STYLES = {
     Verdict.PASS: "bold white on blue",
     Verdict.HOLD: "bold black on yellow",
@@ -87,45 +93,67 @@ def _universe(screen: Console, board: Board, universe: UniverseFacts) -> None:
             f"{universe.windows} windows, market {universe.market or 'raw_pool_ew'}",
         )
     )
-    table = Table(box=None, padding=(0, 1), show_edge=False, width=screen.width, header_style="bold")
-    table.add_column("", width=6)
-    table.add_column("strategy", ratio=1, overflow="fold")
-    for name in ("Sharpe", "excess", "low 95%", "DSR", "max DD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("stretches", no_wrap=True)
-    table.add_column("P/H/F", justify="right", no_wrap=True)
     rows = [row for row in board.best() if row.text("universe") == universe.name]
-    for row in rows:
-        table.add_row(*_figures(row), "/".join(str(count) for count in board.cells_of(row).values()))
-    for row in _references(board, universe):
-        table.add_row(*_figures(row), "", style="dim")
-    screen.print(table)
+    lines = [(row, "/".join(str(count) for count in board.cells_of(row).values())) for row in rows]
+    lines += [(row, "") for row in _references(board, universe)]
+    shown = _table(screen, lines)
     _reasons(screen, board, rows)
+    _say(screen, Text(luck_line(universe), style="dim"), 2)
+    counts = "P/H/F: cells that PASS, HOLD, FAIL. " if "P/H/F" in shown else ""
     _say(
         screen,
         Text(
-            f"P/H/F: cells that PASS, HOLD, FAIL. DSR counts all {universe.trials} tries on record for "
-            f"this data ({universe.n_effective:.1f} independent). {universe.holdout_rows} bars stay "
-            f"sealed, opened {universe.holdout_openings} times.",
+            f"{counts}DSR counts all {universe.trials} tries on record for this data "
+            f"({universe.n_effective:.1f} independent). {universe.holdout_rows} bars stay sealed, opened "
+            f"{universe.holdout_openings} times.",
             style="dim",
         ),
         2,
     )
 
 
-def _figures(row: Row) -> tuple[Text, ...]:
-    baseline = row.text("baseline_role")
-    name = Text(baseline or row.text("strategy"), style="" if baseline else "bold")
-    return (
-        Text(f" {row.verdict:<4} ", style=STYLES[row.verdict]),
-        name,
-        Text(figure(row, "sharpe", "+.2f")),
-        Text(figure(row, "excess_sharpe", "+.2f")),
-        Text(figure(row, "excess_lower_bound", "+.2f")),
-        Text(figure(row, "deflated_sharpe", ".2f")),
-        Text(figure(row, "max_drawdown", ".0%")),
-        _stretches(block_ratios(row)),
-    )
+def _table(screen: Console, lines: Sequence[tuple[Row, str]]) -> list[str]:
+    """Print verdict and name of every row whole, with as many figures as there is room for; return which."""
+    figures = [(row, _figures(row, counts)) for row, counts in lines]
+    heads = list(HEADS)
+    widths = {head: max(len(head), *(cells[head].cell_len for _, cells in figures)) for head in HEADS}
+    names = max(len(_name(row)) for row, _ in figures)
+    for head in FIRST_TO_GO:
+        # A blank on both sides of every cell; the verdict takes 6.
+        if 8 + names + 2 + sum(widths[shown] + 2 for shown in heads) <= screen.width:
+            break
+        heads.remove(head)
+    table = Table(box=None, padding=(0, 1), show_edge=False, width=screen.width, header_style="bold")
+    table.add_column("", width=6)
+    table.add_column("strategy", ratio=1, overflow="fold")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "stretches" else "right", no_wrap=True)
+    for row, cells in figures:
+        baseline = bool(row.text("baseline_role"))
+        table.add_row(
+            Text(f" {row.verdict:<4} ", style=STYLES[row.verdict]),
+            Text(_name(row), style="" if baseline else "bold"),
+            *(cells[head] for head in heads),
+            style="dim" if baseline else "",
+        )
+    screen.print(table)
+    return heads
+
+
+def _name(row: Row) -> str:
+    return row.text("baseline_role") or row.text("strategy")
+
+
+def _figures(row: Row, counts: str) -> dict[str, Text]:
+    return {
+        "Sharpe": Text(figure(row, "sharpe", "+.2f")),
+        "excess": Text(figure(row, "excess_sharpe", "+.2f")),
+        "low 95%": Text(figure(row, "excess_lower_bound", "+.2f")),
+        "DSR": Text(figure(row, "deflated_sharpe", ".2f")),
+        "max DD": Text(figure(row, "max_drawdown", ".0%")),
+        "stretches": _stretches(block_ratios(row)),
+        "P/H/F": Text(counts),
+    }
 
 
 def _stretches(ratios: Sequence[float]) -> Text:

@@ -1,6 +1,8 @@
 """What is written and shown: whole files, one page without network, plain words, 100 columns."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -36,6 +38,7 @@ from tests.boards import (
 )
 
 MARKET = market_returns()
+STUDY = "false promotion 0.0% of <1,000> no-edge worlds; power 90%"
 
 
 def board_of(edges: dict[str, float], *, void: bool = False) -> Board:
@@ -158,11 +161,12 @@ def test_a_write_that_fails_leaves_the_old_file_whole(
 
 
 def test_markdown_has_the_sections_of_the_specification(empty: Board) -> None:
-    text = markdown(empty)
+    text = markdown(empty, STUDY)
 
     sections = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
     assert sections == [
         "Controls",
+        "Luck",
         "Thresholds",
         "Candidate summary",
         "Top candidates, non-baseline (50)",
@@ -182,29 +186,46 @@ class _Tags(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.policy = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.links += [
-            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")
-        ]
+        named = dict(attrs)
+        self.links += [named[name] or "" for name in ("src", "href", "xlink:href", "action") if name in named]
+        if named.get("id"):
+            assert named["id"] not in self.ids
+            self.ids.add(named["id"] or "")
+        if named.get("http-equiv") == "Content-Security-Policy":
+            self.policy = named["content"] or ""
 
 
-def test_the_page_needs_no_script_and_no_network(passing: Board) -> None:
-    page = html(passing)
+def tags(page: str) -> _Tags:
     parser = _Tags()
     parser.feed(page)
+    return parser
 
-    assert parser.links == []
-    assert not {"script", "link", "img", "iframe", "form"} & set(parser.tags)
+
+def test_the_page_loads_nothing_and_runs_its_own_script_alone(passing: Board) -> None:
+    page = html(passing, STUDY)
+    found = tags(page)
+
+    # Links stay inside the page, and lead somewhere.
+    assert {link[0] for link in found.links} == {"#"}
+    assert {link[1:] for link in found.links} <= found.ids
+    assert not {"link", "img", "iframe", "form", "object"} & set(found.tags)
+    assert found.tags.count("script") == 1
     assert "url(" not in page
     assert "@import" not in page
-    assert "http" not in page
-    assert len(page.encode()) < 400_000
+    assert "://" not in page
+    script = page[page.index("<script>") + len("<script>") : page.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert found.policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert len(page.encode()) < 300_000
 
 
 def test_the_page_says_the_verdict_first_and_all_reasons_in_plain_words(empty: Board) -> None:
-    page = html(empty)
+    page = html(empty, STUDY)
 
     assert page.index("Nothing passed: none of 3 strategies") < page.index("<table")
     assert "not enough better than the best of all tries on this data" in page
@@ -214,7 +235,7 @@ def test_the_page_says_the_verdict_first_and_all_reasons_in_plain_words(empty: B
 
 
 def test_names_from_outside_cannot_write_into_the_page(passing: Board) -> None:
-    page = html(passing)
+    page = html(passing, STUDY)
 
     assert "<peeker>" not in page
     assert "&lt;peeker&gt;" in page
@@ -222,15 +243,15 @@ def test_names_from_outside_cannot_write_into_the_page(passing: Board) -> None:
 
 
 def test_a_void_page_says_so_on_top_and_gives_no_leave(void: Board) -> None:
-    page = html(void)
+    page = html(void, STUDY)
 
     assert page.index("VOID. A check of the checker misbehaved") < page.index("<h1>")
     assert "all gates met, which counts for nothing on a void board" in page
-    assert "may move to paper trading." not in page[: page.index("<h2>Gates")]
+    assert "may move to paper trading." not in page[: page.index('<h2 id="gates">')]
 
 
 def test_every_gate_is_explained_on_the_page(passing: Board) -> None:
-    page = html(passing)
+    page = html(passing, STUDY)
 
     for gate, words in WORDS.items():
         assert f"<code>{gate}</code>" in page
@@ -250,7 +271,7 @@ def test_the_page_names_the_command_that_repeats_it(passing: Board, source: str,
     board = replace(passing, settings={**passing.settings, "source": source})
 
     assert repeat_command(board) == command
-    assert command in html(board)
+    assert command in html(board, STUDY)
 
 
 def test_bars_above_and_below_the_line_say_what_colour_says() -> None:
@@ -360,7 +381,7 @@ def gate(name: str, value: float, threshold: float, status: GateStatus) -> GateR
         ),
         (
             gate("sim_parity", np.nan, 0.015, GateStatus.MISSING),
-            "the second simulator gave nothing: it works no limits, stops or shorts",
+            "the second simulator gave nothing; one that works limits and stops is nautilus: make peers",
         ),
         (gate("beta", np.nan, 0.5, GateStatus.NOT_APPLICABLE), ""),
         (gate("trades", 30, 30, GateStatus.PASS), ""),
@@ -437,7 +458,7 @@ def test_two_data_sets_have_a_table_each() -> None:
         cells += with_baselines(played, MARKET, data)
     both = build(tournament(cells, universes=(universe(), universe("us5", instruments=5))), settings())
 
-    page = html(both)
+    page = html(both, STUDY)
 
     assert page.count('<table class="board">') == 2
-    assert re.findall(r"<h2>(us\d+)</h2>", page) == ["us20", "us5"]
+    assert re.findall(r"<h2 id=[^>]*>(us\d+)</h2>", page) == ["us20", "us5"]
