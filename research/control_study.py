@@ -541,11 +541,11 @@ def _summary(worlds: Sequence[World]) -> Point:
     )
 
 
-STEP_DOWN_LEVELS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+STEP_DOWN_LEVELS = (0.002, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 DEFLATED_LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 FEWEST_TRIALS = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0)
 # Where a remedy is looked for, from the standard on.
-_REMEDY_STEP_DOWN = (0.05, 0.03, 0.02, 0.01, 0.005)
+_REMEDY_STEP_DOWN = (0.05, 0.03, 0.02, 0.01, 0.0075, 0.005)
 _REMEDY_DEFLATED = (0.95, 0.975, 0.99)
 _REMEDY_FEWEST = (0.0, 10.0, 15.0, 20.0, 25.0)
 
