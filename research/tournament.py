@@ -19,6 +19,7 @@ from engine.features.strategy import Strategy
 from engine.home import cache_folder
 from engine.strategy_files import load_strategy, strategy_names
 from engine.workforce import Workforce
+from research import nautilus_simulator
 from research.admission import refusals
 from research.arena import (
     Contestant,
@@ -35,6 +36,7 @@ from research.cells import (
     Control,
     PermutationRecord,
     Refusal,
+    Simulator,
     Tournament,
     UniverseRecord,
 )
@@ -43,7 +45,7 @@ from research.controls import PLANTED_DATA, play_no_edge, play_peek, play_plante
 from research.grounds import Ground, Prepared, prepare, survey, universe_record, window_choices
 from research.permutation import Search, search_null
 from research.registers import control_register_of, record_of, record_trials, register_of
-from research.sources import library_versions, sources_hash
+from research.sources import judging_versions, library_versions, sources_hash
 
 # Whatever lies here can change a published number; the core has a version of its own.
 _SOURCES = (
@@ -326,9 +328,18 @@ def _inputs_hash(
             "strategies": {entry.name: entry.graph_hash for entry in contestants},
             "core": CORE_VERSION,
             "sources": sources_hash(*_SOURCES),
-            "libraries": library_versions(),
+            "libraries": (*library_versions(), *judging_versions()),
+            "nautilus": _nautilus(settings),
         }
     )
+
+
+def _nautilus(settings: TournamentSettings) -> str:
+    """Return the version of nautilus that plays; empty where none does, and installed later it adds rows."""
+    if Simulator.NAUTILUS not in settings.configuration.simulators:
+        return ""
+    python = nautilus_simulator.available()
+    return "" if python is None else nautilus_simulator.version(python)
 
 
 def _data_words(ground: Ground) -> str:

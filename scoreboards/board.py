@@ -291,7 +291,9 @@ class Board:
     @property
     def is_intact(self) -> bool:
         """Whether the content hash is that of what stands here: a board that was edited is no evidence."""
-        return self.content_hash == hash_of(self.rows, self.controls, self.universes, self.settings)
+        return self.content_hash == hash_of(
+            self.rows, self.controls, self.universes, self.settings, notes=self.notes, void=self.void
+        )
 
     @property
     def candidates(self) -> tuple[Row, ...]:
@@ -387,14 +389,17 @@ def hash_of(
     controls: tuple[ControlVerdict, ...],
     universes: tuple[UniverseFacts, ...],
     settings: Mapping[str, Value],
+    *,
+    notes: tuple[str, ...],
+    void: bool,
 ) -> str:
-    """Return the content hash of a board: of rows, gates, controls and inputs, not of where it was made."""
+    """Return the content hash of a board: of all that it says, but for where it was made."""
     return content_hash(
         {
             "schema": SCHEMA,
-            "inputs": settings["inputs_hash"],
-            "configuration": settings["configuration_hash"],
-            "core_version": settings["core_version"],
+            "settings": {name: value for name, value in settings.items() if name != "source"},
+            "notes": notes,
+            "void": void,
             "universes": universes,
             "controls": controls,
             "rows": [{"values": row.values, "gates": row.gates} for row in rows],

@@ -39,6 +39,12 @@ from scoreboards.family import Family, family_of
 from scoreboards.gates import Court
 from scoreboards.rows import cell_row, check_identity, excess_sharpe, refused_row, stamp
 
+# Gates that do not apply where none of these simulators was configured.
+_WITNESSES = {
+    "friction_decay": {Simulator.FRICTIONLESS},
+    "sim_parity": {Simulator.VECTORBT, Simulator.NAUTILUS},
+}
+
 
 def build(tournament: Tournament, settings: TournamentSettings) -> Board:
     """Judge a tournament.
@@ -70,14 +76,14 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
     facts = tuple(
         _universe_facts(universe, courts[universe.name].family) for universe in tournament.universes
     )
-    told = _settings_facts(tournament, settings)
+    told, notes = _settings_facts(tournament, settings), _notes(tournament, settings)
     return Board(
         run_id=tournament.run_id,
-        content_hash=hash_of(rows, controls, facts, told),
+        content_hash=hash_of(rows, controls, facts, told, notes=notes, void=void),
         rows=tuple(rows),
         controls=controls,
         void=void,
-        notes=_notes(tournament, settings),
+        notes=notes,
         universes=facts,
         gates=_definitions(settings),
         settings=told,
@@ -208,7 +214,8 @@ def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, .
     """Return what the head says: a sentence that holds for several data sets is said once."""
     names_of: dict[str, list[str]] = {}
     for universe in tournament.universes:
-        for note in _universe_notes(universe, settings):
+        own = {cell.identity_hash for cell in tournament.cells if _is_trial(cell, universe)}
+        for note in _universe_notes(universe, settings, own_trials=len(own)):
             names_of.setdefault(note, []).append(universe.name)
     notes = [f"{', '.join(names)}: {note}" for note, names in names_of.items()]
     changed = settings.configuration.gates.changed()
@@ -216,10 +223,18 @@ def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, .
         notes.append(f"judged by other than the standard gates: {', '.join(changed)}")
     if fewer := settings.configuration.resampling.changed():
         notes.append(f"chance was asked less often than the standard does: {', '.join(fewer)}")
+    played = set(settings.configuration.simulators)
+    if silent := [gate for gate, asked in _WITNESSES.items() if not asked & played]:
+        notes.append(f"gates without a simulator to ask, which nobody had to pass: {', '.join(silent)}")
     return tuple(notes)
 
 
-def _universe_notes(universe: UniverseRecord, settings: TournamentSettings) -> list[str]:
+def _is_trial(cell: CellResult, universe: UniverseRecord) -> bool:
+    ours = cell.key.universe == universe.name and cell.key.simulator is Simulator.CORE
+    return ours and not cell.is_baseline and cell.status is not CellStatus.MISSING
+
+
+def _universe_notes(universe: UniverseRecord, settings: TournamentSettings, *, own_trials: int) -> list[str]:
     notes = list(universe.notes)
     if universe.synthetic:
         notes.append("synthetic prices, made from a seed; nothing here reaches a real venue")
@@ -230,6 +245,9 @@ def _universe_notes(universe: UniverseRecord, settings: TournamentSettings) -> l
         notes.append(f"the hold-out was opened {times}")
     if universe.trials.count == 0:
         notes.append("the trials register is missing or empty")
+    elif universe.trials.count <= own_trials:
+        # Its own are written before it is judged: a register that was lost looks like this, not empty.
+        notes.append("the trials register knows no trials but those of this board: it is new, or was lost")
     if universe.adjustment is not Adjustment.NONE:
         notes.append(
             f"prices are adjusted ({universe.adjustment}) and traded under the rules "

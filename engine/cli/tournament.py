@@ -110,7 +110,8 @@ def _found(settings: "TournamentSettings") -> "Board | None":
     from scoreboards.board import from_text
     from scoreboards.publish import BOARD_FILE
 
-    folder = runs_folder() / expected_run_id(settings)
+    expected = expected_run_id(settings)
+    folder = runs_folder() / expected
     if not (folder / BOARD_FILE).is_file() or not (folder / CHOICES_FILE).is_file():
         return None
     try:
@@ -118,8 +119,28 @@ def _found(settings: "TournamentSettings") -> "Board | None":
     except InputError:
         # Of another version, or damaged: it is made again.
         return None
-    same_words = board.settings["source"] == settings.source
-    return board if same_words and board.is_intact else None
+    return board if answers(board, expected, settings.source) else None
+
+
+def answers(board: "Board", run_id: str, source: str) -> bool:
+    """Say whether a board is the whole answer of a run, told in the words of a source.
+
+    The board of another run that was put in its place is whole too, and no answer.
+    """
+    inputs_hash = str(board.settings["inputs_hash"])
+    same_run = board.run_id == run_id == f"t-{inputs_hash}"[: len(run_id)]
+    same_words = board.settings["source"] == source
+    return same_run and same_words and board.is_intact and not _lacks_rows(board)
+
+
+def _lacks_rows(board: "Board") -> bool:
+    """Say whether a simulator failed at a row that the core played: another day it may not."""
+    played = {
+        row.text("identity_hash")
+        for row in board.rows
+        if row.text("simulator") == "core" and row.text("status") == "ok"
+    }
+    return any(row.text("status") == "missing" and row.text("identity_hash") in played for row in board.rows)
 
 
 def _played(settings: "TournamentSettings", reporter: "ScreenReporter", workforce: "Workforce") -> "Board":

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from numpy.testing import assert_allclose
 
+from engine.cli.tournament import answers
 from engine.core import metrics
 from engine.domain.errors import IdentityError, InputError
 from engine.domain.gates import Verdict
@@ -382,6 +384,70 @@ def test_the_head_says_what_a_reader_must_know() -> None:
     assert "made: names no market, so its market row is the equally weighted pool" in notes
     assert "made: the trials register is missing or empty" in notes
     assert "judged by other than the standard gates: trades 1 (standard 30)" in notes
+
+
+def test_a_register_that_knows_this_board_alone_is_named() -> None:
+    def notes(count: int) -> str:
+        trials = TrialsRecord(count=count, head="head", n_effective=1.0)
+        played = contest(edges={"good": 0.0015, "bad": 0.0}, universes=(universe(trials=trials),))
+        return " | ".join(build(played, settings()).notes)
+
+    assert "us20: the trials register knows no trials but those of this board" in notes(2)
+    assert "register" not in notes(3)
+
+
+def test_gates_that_no_simulator_was_there_for_are_named() -> None:
+    played = contest(edges={"good": 0.0015})
+    alone = " | ".join(build(played, settings(simulators=["core"])).notes)
+    both = " | ".join(build(played, settings(simulators=["core", "frictionless", "vectorbt"])).notes)
+
+    assert "gates without a simulator to ask, which nobody had to pass: friction_decay, sim_parity" in alone
+    assert "gates without a simulator" not in both
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda board: {"void": not board.void},
+        lambda board: {"notes": board.notes[1:]},
+        lambda board: {"settings": {**board.settings, "costs": "nothing"}},
+        lambda board: {"settings": {**board.settings, "inputs_hash": "0" * 64}},
+    ],
+)
+def test_a_board_of_which_any_word_was_edited_is_not_intact(
+    change: Callable[[Board], dict[str, object]],
+) -> None:
+    board = judged(edges={"good": 0.0015})
+
+    assert board.is_intact
+    assert replace(board, settings={**board.settings, "source": "another/place.yaml"}).is_intact
+    assert not replace(board, **change(board)).is_intact  # type: ignore[arg-type]
+
+
+def test_a_board_is_found_again_for_its_own_run_and_words_only() -> None:
+    board = judged(edges={"good": 0.0015})
+    run_id = f"t-{board.settings['inputs_hash']}"[:14]
+    mine = replace(board, run_id=run_id)
+
+    assert answers(mine, run_id, "configs/port-test.yaml")
+    assert not answers(mine, run_id, "configs/mine.yaml")
+    assert not answers(mine, "t-000000000000", "configs/port-test.yaml")
+    # Put into the folder of another run, and named after it.
+    assert not answers(replace(board, run_id="t-000000000000"), "t-000000000000", "configs/port-test.yaml")
+
+
+def test_a_board_on_which_a_simulator_failed_is_played_again() -> None:
+    played = contest(edges={"good": 0.0015})
+    broken = tuple(
+        missing("good", "vectorbt: its worker process ended unexpectedly", simulator=Simulator.VECTORBT)
+        if cell.key.simulator is Simulator.VECTORBT and not cell.is_baseline
+        else cell
+        for cell in played.cells
+    )
+    board = build(replace(played, cells=broken), settings())
+    run_id = f"t-{board.settings['inputs_hash']}"[:14]
+
+    assert not answers(replace(board, run_id=run_id), run_id, "configs/port-test.yaml")
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,20 @@ from engine.domain.portfolio import Invest
 from engine.features.operators import close, ema, where
 from engine.pipeline.run import Settings
 from engine.schedule.windows import Rebalance, plan, walk_forward
-from research import batches
+from research import batches, nautilus_simulator, tournament
 from research.arena import Arena, Contestant, baseline_cells, contestant_cells
 from research.base_weights import Allocation, BaseWeights
 from research.baselines import equal_weights, market_panel
 from research.batches import Batch, Simulators
 from research.cell_store import CellStore
 from research.cells import BaselineRole, CellResult, CellStatus, Simulator
+from research.configuration import TournamentSettings
 from research.registers import record_of, record_trials, trial_key
 from research.sources import sources_hash
 from research.trials import TrialsRegister
 from scoreboards.evidence import Accounts
 from scoreboards.rows import attribution
+from tests.boards import settings
 from tests.builders import random_panel
 
 ROOT = where(ema(close, 3) > ema(close, 9), 1.0, 0.0)
@@ -110,6 +112,29 @@ def test_a_stored_account_hangs_on_the_code_that_made_it(
     monkeypatch.setattr(batches, "sources_hash", lambda *_: "same")
 
     assert len({before, changed, key()}) == 3
+
+
+def test_a_run_hangs_on_who_judges_and_on_the_nautilus_that_there_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pinned = settings()
+    asked = settings(simulators=["core", "nautilus"])
+
+    def run_of(told: TournamentSettings) -> str:
+        return tournament._inputs_hash([], told, universes={}, controls={})
+
+    without = tmp_path / "python"
+    monkeypatch.setattr(nautilus_simulator, "_OWN_PEERS", without)
+    monkeypatch.delenv("GAUNTLET_PEERS", raising=False)
+    before = (run_of(pinned), run_of(asked))
+    without.write_text("#!/bin/sh\necho 1.2.3\n")
+    without.chmod(0o755)
+    installed = (run_of(pinned), run_of(asked))
+    monkeypatch.setattr(tournament, "judging_versions", lambda: (("skfolio", "another"),))
+
+    assert installed[0] == before[0]
+    assert installed[1] != before[1]
+    assert run_of(pinned) != before[0]
 
 
 def test_a_place_without_sources_has_no_hash() -> None:
