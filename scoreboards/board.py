@@ -126,7 +126,7 @@ COLUMNS = FIRST_COLUMNS + STANDARD_COLUMNS + MORE_COLUMNS + GATE_COLUMNS + LAST_
 
 VERDICT_ORDER = {Verdict.PASS: 0, Verdict.HOLD: 1, Verdict.FAIL: 2, Verdict.BASELINE: 3}
 SIMULATOR_ORDER = {str(simulator): place for place, simulator in enumerate(Simulator)}
-SCHEMA = "scoreboard/1"
+SCHEMA = "scoreboard/2"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
