@@ -190,7 +190,7 @@ def test_an_infinite_fragility_survives_the_file() -> None:
     assert "beyond measure" in " ".join(row_reasons(row))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": "scoreboard/0"}', '{"schema": "scoreboard/1"}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": "scoreboard/1"}', '{"schema": "scoreboard/2"}'])
 def test_a_file_that_is_no_board_says_so(text: str) -> None:
     with pytest.raises(InputError, match=r"board\.json: .*run"):
         from_text(text, Path("board.json"))
