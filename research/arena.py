@@ -381,10 +381,18 @@ def _played(
         for column, seat in enumerate(seats):
             if played.problems[column]:
                 cells.append(_missing(arena, seat, simulator, played.problems[column]))
+            elif problem := _ruin(played.accounts.equity[column]):
+                cells.append(_missing(arena, seat, simulator, problem))
             else:
                 beside = judged if simulator is Simulator.CORE else None
                 cells.append(_cell(arena, seat, simulator, played.accounts, column, beside))
     return cells
+
+
+def _ruin(equity: FloatArray) -> str:
+    """Return at which row an account has lost all, empty where it lives: no ratio says how bad that is."""
+    lost = equity <= 0
+    return f"the account is ruined at row {int(np.argmax(lost))}" if lost.any() else ""
 
 
 def _cell(

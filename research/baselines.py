@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from engine.core.settings import UNLIMITED
+from engine.core.settings import UNLIMITED, Limits
 from engine.domain.panel import Adjustment, FloatArray, Instrument, Panel
 from engine.domain.portfolio import Plan
 from engine.pipeline.run import Settings
@@ -63,6 +63,11 @@ def market_panel(panel: Panel) -> Panel | None:
 def buy_and_hold_plan(start_row: int) -> Plan:
     """Return the plan of one instrument bought once."""
     return Plan(rows=np.array([start_row], dtype=np.int64), weights=np.ones((1, 1)))
+
+
+def freed(limits: Limits) -> Limits:
+    """Return limits that cap nothing; what was forbidden, to sell short or to borrow, stays forbidden."""
+    return UNLIMITED._replace(short=np.inf if limits.short else 0.0, leverage=limits.leverage)
 
 
 def unlimited(settings: Settings) -> Settings:

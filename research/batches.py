@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.compiled import CORE_VERSION
 from engine.core import metrics
-from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs
+from engine.core.settings import FRICTIONLESS, Costs
 from engine.domain.errors import SimulatorError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, Panel
@@ -26,7 +26,7 @@ from engine.home import cache_folder
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from engine.workforce import Shared, Workforce
 from research import nautilus_simulator
-from research.baselines import unlimited
+from research.baselines import freed, unlimited
 from research.cell_store import Accounts, CellStore
 from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
 from research.excess import excess_returns, mean_gross
@@ -151,7 +151,7 @@ def simulation(batch: Batch, simulator: Simulator) -> Work:
 
 def without_limits(batch: Batch) -> Work:
     """Return the work of playing a batch without limits."""
-    return _core(replace(batch, settings=replace(batch.settings, limits=UNLIMITED)))
+    return _core(replace(batch, settings=replace(batch.settings, limits=freed(batch.settings.limits))))
 
 
 def variation(batch: Batch, pool: Batch, variant: Variant, impact_coefficient: float) -> Work:

@@ -33,7 +33,6 @@ from engine.allocation.allocator import WEIGHT_UNITS, Engine, Profile, allocate
 from engine.compiled import CORE_VERSION
 from engine.core import metrics
 from engine.core.market import FUNDING_FIELD
-from engine.core.settings import UNLIMITED
 from engine.domain.errors import AllocationError, InvalidValueError
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, IntArray, Panel
@@ -46,7 +45,7 @@ from engine.selection.log_mps_fast import eligible_fast, select_log_mps_fast
 from engine.selection.universe import Eligibility, Selection
 from engine.workforce import THIS_PROCESS, Shared, Workforce
 from research.arena import Contestant
-from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, market_panel, unlimited
+from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, freed, market_panel, unlimited
 from research.cell_store import read_arrays, write_arrays
 from research.cells import PermutationRecord, day_ends
 from research.configuration import TournamentConfiguration
@@ -678,7 +677,7 @@ def _best_of(
     ratios = np.array([metrics.sharpe(excess, days) for _, excess, _ in played(seats, search.settings)])
     ranked = [seats[place] for place in np.argsort(-ratios, kind="stable") if not np.isnan(ratios[place])]
     values: list[float] = sorted((ratio for ratio in ratios.tolist() if not math.isnan(ratio)), reverse=True)
-    free = replace(search.settings, limits=UNLIMITED)
+    free = replace(search.settings, limits=freed(search.settings.limits))
     # Only the best one counts, so the others are asked for their disguise only if it wears one.
     for first, last in ((0, 1), (1, len(ranked))):
         asked = ranked[first:last]

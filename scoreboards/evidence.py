@@ -58,8 +58,8 @@ class Account:
 
     @cached_property
     def unlimited_returns(self) -> FloatArray | None:
-        """Shape (D,), of the same cell without limits; None where it was not played so."""
-        if self.cell.unlimited_equity.size == 0:
+        """Shape (D,), of the same cell without limits; None where it was not played so, or is ruined so."""
+        if self.cell.unlimited_equity.size == 0 or (self.cell.unlimited_equity <= 0).any():
             return None
         return metrics.daily_returns(self.cell.unlimited_equity, self.cell.day_ends)
 

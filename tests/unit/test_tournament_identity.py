@@ -369,3 +369,40 @@ def test_base_weights_that_are_the_pools_gain_and_lose_nothing_to_it(
         total = sum(value for value in parts.values() if isinstance(value, float))
         assert total == pytest.approx(evidence.excess.mean() * days, abs=1e-12)
     assert len(judged) == 3
+
+
+def short_of(arena: Arena) -> tuple[Arena, Contestant]:
+    """Return an arena in which shorts are allowed, and who is short of every instrument."""
+    loose = Limits(
+        gross=4.0, instrument=4.0, cluster=4.0, tier_1_drawdown=np.inf, tier_2_drawdown=np.inf,
+        halt_drawdown=np.inf, short=4.0, leverage=4.0,
+    )  # fmt: skip
+    root = where(close > 0.0, -1.0, 0.0)
+    bear = Contestant(name="bear", graph_hash=root.hash, root=root, invest=Invest.SCALED)
+    return replace(arena, settings=replace(arena.settings, limits=loose)), bear
+
+
+def test_the_run_without_limits_may_sell_short_where_the_limits_allow_it(
+    arena: Arena, simulators: Simulators
+) -> None:
+    base = {EQUAL: BaseWeights(weights=equal_weights(arena.eligible))}
+    allowed, bear = short_of(arena)
+    [short] = contestant_cells(allowed, bear, base, [Rebalance.WINDOW], [Simulator.CORE], simulators)
+    [cash] = contestant_cells(arena, bear, base, [Rebalance.WINDOW], [Simulator.CORE], simulators)
+
+    assert short.unlimited_gross.max() > 0.5
+    assert cash.unlimited_gross.max() == 0.0
+
+
+def test_a_ruined_account_is_a_missing_row_and_the_others_play_on(simulators: Simulators) -> None:
+    prices = random_panel(200, 5, seed=5)
+    jump = np.tile(np.where(np.arange(200)[:, None] < 120, 100.0, 300.0), (1, 5))
+    arena, bear = short_of(arena_of(replace(prices, open=jump, high=jump, low=jump, close=jump)))
+    base = BaseWeights(weights=equal_weights(arena.eligible))
+    cells = cells_of(arena, simulators, base)
+    cells += contestant_cells(arena, bear, {EQUAL: base}, [Rebalance.WINDOW], [Simulator.CORE], simulators)
+
+    ruined = [cell for cell in cells if cell.key.strategy == "bear"]
+    assert [cell.status for cell in ruined] == [CellStatus.MISSING]
+    assert "ruined at row" in ruined[0].problem
+    assert all(cell.status is CellStatus.OK for cell in cells if cell.key.strategy != "bear")
