@@ -151,6 +151,9 @@ class TrialsRegister:
                 if entry.key not in self._trials:
                     new.setdefault(entry.key, entry)
             if not new:
+                # A crash between the lines and the mark left lines that it does not count yet.
+                if self._chain and self._read_mark() != (len(self._chain), self._chain[-1]):
+                    self._write_mark()
                 return 0
             # A tail without an end is what a crash left behind; the next line must not be glued to it.
             os.ftruncate(descriptor, self._n_bytes_read)

@@ -402,6 +402,20 @@ def test_a_crash_between_the_lines_and_their_mark_loses_nothing(tmp_path: Path) 
     assert json.loads((tmp_path / "t.jsonl.mark").read_text())["lines"] == 3
 
 
+def test_what_a_crash_left_without_a_mark_is_marked_by_a_run_that_adds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    TrialsRegister(path).add("a", days(300), noise(1, 300))
+    mark = (tmp_path / "t.jsonl.mark").read_bytes()
+    TrialsRegister(path).add("b", days(300), noise(2, 300))
+    (tmp_path / "t.jsonl.mark").write_bytes(mark)
+
+    assert not TrialsRegister(path).add("b", days(300), noise(2, 300))
+
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(InputError, match="holds 1 lines, but 2 were written"):
+        _ = TrialsRegister(path).count
+
+
 def test_a_register_from_before_there_were_marks_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     register_of_three(path)
