@@ -15,11 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from engine.core.metrics import IDENTITY_TOLERANCE
-from engine.domain.errors import IdentityError, InputError
+from engine.domain.errors import IdentityError
 from engine.domain.gates import Verdict
 from research.cells import BaselineRole
 from research.configuration import STANDARD
-from research.control_study import load_study
+from research.control_study import Outcome, Study, load_study
 from scoreboards import drawing, page_changes, page_table
 from scoreboards.board import COLUMNS, Board, Row, UniverseFacts, Value
 from scoreboards.explain import VERDICTS, WORDS
@@ -76,7 +76,7 @@ def publish(board: Board, folder: Path) -> Published:
         markdown=folder / MARKDOWN_FILE,
         html=folder / HTML_FILE,
     )
-    study = study_words()
+    study = load_study()
     page = html(board, study)
     write_whole(published.scoreboard, csv_text(board.rows))
     if board.void:
@@ -107,15 +107,6 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
-
-
-def study_words() -> str:
-    """Return what the study of the controls says of the gates; that it is missing where there is none."""
-    try:
-        return load_study().headline()
-    except InputError:
-        # A tournament of minutes is not thrown away at its last step; what is missing is said.
-        return "missing: nobody knows how often these gates promote luck; run  make controls"
 
 
 def _check_rows(rows: Iterable[Row]) -> None:
@@ -160,19 +151,19 @@ def csv_value(value: Value) -> str:
 # --- Markdown --------------------------------------------------------------------------------------------
 
 
-def markdown(board: Board, study: str) -> str:
+def markdown(board: Board, study: Study) -> str:
     """Return the report of SPEC 1.8: thresholds, candidates, baselines, the full table.
 
     Parameters
     ----------
     study
-        What the study of the controls says of the gates.
+        Of the controls: how often the gates promote luck, and how often they find an edge.
     """
     lines = [f"# {headline(board)}", "", f"Run `{board.run_id}`, content hash `{board.content_hash}`.", ""]
     if board.void:
         lines += ["**VOID: a control misbehaved, so no verdict below counts and nothing is promoted.**", ""]
     lines += [f"- {note}" for note in board.notes]
-    lines += ["", "## Controls", "", *_controls_table(board), "", f"Study of the gates: {study}"]
+    lines += ["", "## Controls", "", *_controls_table(board), "", f"Study of the gates: {study.headline()}"]
     lines += ["", "## Luck", "", *_luck_table(board)]
     lines += ["", "## Thresholds", "", *_thresholds_table(board)]
     lines += ["", "## Candidate summary", "", *_summary(board)]
@@ -270,7 +261,7 @@ def figure(row: Row, column: str, form: str) -> str:
 # --- HTML ------------------------------------------------------------------------------------------------
 
 
-def html(board: Board, study: str) -> str:
+def html(board: Board, study: Study) -> str:
     """Return the page: no network, light and dark, on paper too; one small script that sorts and filters.
 
     Without the script everything can be read. The page lets no other script run, and loads nothing.
@@ -278,7 +269,7 @@ def html(board: Board, study: str) -> str:
     Parameters
     ----------
     study
-        What the study of the controls says of the gates.
+        Of the controls: how often the gates promote luck, and how often they find an edge.
     """
     environment = page_environment()
     script = Markup(environment.loader.get_source(environment, "page.js")[0].strip())  # type: ignore[union-attr]
@@ -287,6 +278,7 @@ def html(board: Board, study: str) -> str:
     environment.globals.update(
         board=board,
         study=study,
+        study_signs={Outcome.MET: "✓", Outcome.OPEN: "?", Outcome.MISSED: "✕"},
         headline=headline(board),
         next_step=next_step(board),
         reason=reason(board),

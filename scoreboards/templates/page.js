@@ -8,7 +8,10 @@
   const said = document.getElementById("shown");
   const verdicts = ["PASS", "HOLD", "FAIL", "ref"];
   const paper = Number(table.dataset.paper);
-  const text = (row, place) => row.cells[place]?.textContent ?? "";
+  const simulator = filters.find((filter) => filter.name === "simulator");
+  const verdict = filters.find((filter) => filter.name === "verdict");
+  const texts = new Map(rows.map((row) => [row, [...row.cells].map((cell) => cell.textContent)]));
+  const text = (row, place) => texts.get(row)[place] ?? "";
   let sorted = "";
 
   const fits = (value, wanted) =>
@@ -40,10 +43,11 @@
   const sift = () => {
     let shown = 0;
     const wanted = filters.map((filter) => [Number(filter.dataset.place), filter.value]);
-    for (const row of body.rows) {
-      row.hidden = !wanted.every(([place, value]) => fits(text(row, place), value));
-      row.classList.toggle("late", row.hidden || shown >= paper);
-      shown += !row.hidden;
+    for (const row of [...body.rows]) {
+      const fitting = wanted.every(([place, value]) => fits(text(row, place), value));
+      if (row.hidden === fitting) row.hidden = !fitting;
+      row.classList.toggle("late", !fitting || shown >= paper);
+      shown += fitting;
     }
     said.textContent = `${shown} of ${rows.length} rows`;
   };
@@ -54,7 +58,7 @@
     for (const filter of filters) if (filter.value !== filter.dataset.usual) chosen.set(filter.name, filter.value);
     if (sorted) chosen.set("sort", sorted);
     try {
-      history.replaceState(null, "", `#cells:${chosen}`);
+      history.replaceState(null, "", chosen.size ? `#cells:${chosen}` : "#all");
     } catch {
       // A page inside a viewer may have no address of its own.
     }
@@ -88,6 +92,8 @@
   });
   for (const filter of filters) {
     filter.addEventListener("change", () => {
+      // Gates are asked of what the core played: rows of another simulator have no verdict.
+      if (filter === simulator && !["", "core"].includes(filter.value) && verdict.value !== "") verdict.value = "";
       sift();
       keep();
     });

@@ -20,6 +20,7 @@ from engine.cli.scoreboard import app
 from engine.domain.errors import IdentityError, InputError
 from engine.domain.gates import Direction, GateResult, GateStatus
 from research.cells import CellResult, ControlExpectation, Refusal
+from research.control_study import PACKAGED, read
 from scoreboards import drawing
 from scoreboards.board import Board
 from scoreboards.explain import WORDS, reason, short_reasons
@@ -38,7 +39,7 @@ from tests.boards import (
 )
 
 MARKET = market_returns()
-STUDY = "false promotion 0.0% of <1,000> no-edge worlds; power 90%"
+STUDY = read(PACKAGED)
 
 
 def board_of(edges: dict[str, float], *, void: bool = False) -> Board:
@@ -176,6 +177,9 @@ def test_markdown_has_the_sections_of_the_specification(empty: Board) -> None:
     ]
     assert "### Nearest misses" in text
     assert text.startswith("# Nothing passed")
+    assert f"Study of the gates: {STUDY.headline()}" in text
+    assert "| us20 | tries on record | 48 |" in text
+    assert re.search(r"\| us20 \| overfitting \| \d+% \| of the ways to halve history", text)
 
 
 # --- the page --------------------------------------------------------------------------------------------
@@ -301,6 +305,24 @@ def test_the_screen_is_at_most_100_columns_wide(passing: Board, empty: Board, vo
     for board in (passing, empty, void):
         for line in screen(board).splitlines():
             assert len(line) <= 100, line
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_screen_drops_figures_and_cuts_no_name(width: int) -> None:
+    name = "a_strategy_of_thirty_letters_x"
+    text = screen(board_of({name: 0.0004}), force_terminal=True, no_color=True, width=width)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+    heads = next(line for line in plain.splitlines() if line.split()[:1] == ["strategy"])
+    row = next(line for line in plain.splitlines() if re.match(rf" +(HOLD|FAIL) +{name} ", line))
+    assert max(map(len, plain.splitlines())) <= width
+    assert heads.split()[1] == ("excess" if width == 60 else "Sharpe")
+    assert ("P/H/F" in heads) == ("P/H/F: cells" in plain) == (width == 100)
+    assert re.search(r"[+-]\d\.\d\d", row)
+
+
+def test_the_screen_says_what_luck_does_on_each_data_set(empty: Board) -> None:
+    assert re.search(r"luck: overfitting \d+%, \d+% of other paths lose, shuffled bars give", screen(empty))
 
 
 def test_nothing_passed_says_so_shows_the_nearest_and_promotes_nothing(empty: Board) -> None:
