@@ -233,3 +233,12 @@ def test_effective_rank_counts_independent_series() -> None:
     # Eigenvalues 1.5 and .5: exp of the entropy of 3/4 and 1/4.
     expected = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
     assert effective_rank(np.array([[1.0, 0.5], [0.5, 1.0]])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_trials", [1.05, 1.5, 2.0, 2.4])
+def test_the_best_of_one_or_two_trials_is_not_deflated_by_less_than_its_luck(n_trials: float) -> None:
+    n_days = 1001
+    # As good as the best of so many is on average without an edge: an even chance of one, and no more.
+    sample = Sample(n_observations=n_days, sharpe=exact_expected_maximum(n_trials) / math.sqrt(n_days - 1))
+
+    assert deflated_sharpe(sample, n_effective=n_trials) == pytest.approx(0.5, abs=1e-9)
