@@ -265,6 +265,19 @@ def standard(thresholds: GateThresholds) -> Mapping[str, tuple[float, Direction]
     }
 
 
+def loosened(thresholds: GateThresholds) -> tuple[str, ...]:
+    """Name every gate whose threshold lets more through than the standard's."""
+    asked, strict = standard(thresholds), standard(GateThresholds())
+    names = [
+        gate
+        for gate, (threshold, direction) in asked.items()
+        if (threshold > strict[gate][0] if direction is Direction.AT_MOST else threshold < strict[gate][0])
+    ]
+    if thresholds.af_dist_margin > GateThresholds().af_dist_margin and "af_dist" not in names:
+        names.append("af_dist")
+    return tuple(names)
+
+
 def verdict(gates: tuple[GateResult, ...], excess_sharpe: float) -> Verdict:
     """Say PASS, HOLD or FAIL (RULINGS D1)."""
     open_gates = {gate.gate for gate in gates if gate.status in (GateStatus.FAIL, GateStatus.MISSING)}

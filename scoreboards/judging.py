@@ -65,7 +65,9 @@ def build(tournament: Tournament, settings: TournamentSettings) -> Board:
         for name, universe in universes.items()
     }
     rows = [
-        cell_row(cell, accounts, courts[cell.key.universe], tournament, settings, void=void)
+        cell_row(
+            cell, accounts, courts[cell.key.universe], tournament, settings, void=void or _is_lax(settings)
+        )
         for cell in tournament.cells
     ]
     rows += [
@@ -124,6 +126,12 @@ def _court(
         days_per_year=court.days_per_year,
     )
     return replace(court, family=family)
+
+
+def _is_lax(settings: TournamentSettings) -> bool:
+    """Say whether anything was let through more easily than the standard does: then nothing may move up."""
+    configuration = settings.configuration
+    return bool(gate_rules.loosened(configuration.gates) or configuration.resampling.changed())
 
 
 def _definitions(settings: TournamentSettings) -> tuple[GateDefinition, ...]:
@@ -223,6 +231,10 @@ def _notes(tournament: Tournament, settings: TournamentSettings) -> tuple[str, .
         notes.append(f"judged by other than the standard gates: {', '.join(changed)}")
     if fewer := settings.configuration.resampling.changed():
         notes.append(f"chance was asked less often than the standard does: {', '.join(fewer)}")
+    if _is_lax(settings):
+        notes.append(
+            "judged less strictly than the standard: nothing here is a candidate, whatever it passed"
+        )
     played = set(settings.configuration.simulators)
     if silent := [gate for gate, asked in _WITNESSES.items() if not asked & played]:
         notes.append(f"gates without a simulator to ask, which nobody had to pass: {', '.join(silent)}")

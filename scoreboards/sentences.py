@@ -28,6 +28,8 @@ def pass_words(row: Row, board: Board) -> str:
     """Say what a row without a reason against it may do."""
     if board.void:
         return "all gates met, which counts for nothing on a void board"
+    if row.verdict is Verdict.PASS and row.values["is_candidate"] is not True:
+        return "all gates met, but they were not all the standard's: it may not move up"
     return VERDICTS[row.verdict]
 
 

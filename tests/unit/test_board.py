@@ -32,7 +32,7 @@ from scoreboards.board import COLUMNS, FIRST_COLUMNS, STANDARD_COLUMNS, Board, f
 from scoreboards.judging import build, judge_controls
 from scoreboards.publish import csv_text
 from scoreboards.regimes import Regime, decision_regime, worst_regime
-from scoreboards.sentences import headline, row_reasons
+from scoreboards.sentences import headline, pass_words, row_reasons
 from tests import boards
 from tests.boards import (
     cell,
@@ -515,3 +515,25 @@ def test_bars_of_hours_are_judged_by_days() -> None:
     assert_allclose(1 + row.number("total_return"), np.prod(1 + hourly), rtol=1e-12)
     assert row.text("simulator") == Simulator.CORE
     assert row.text("baseline_role") == BaselineRole.NONE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gates": {"deflated_sharpe": 0.5}},
+        {"gates": {"spa": 0.2}},
+        {"gates": {"af_dist_margin": 9.0}},
+        {"resampling": {"permutations": 0}},
+    ],
+)
+def test_what_is_judged_less_strictly_than_the_standard_is_no_candidate(changes: dict[str, object]) -> None:
+    market = market_returns()
+    cells = with_baselines(three_simulators(skilled(market, edge=0.0012), strategy="good"), market)
+
+    strict = build(tournament(cells), settings())
+    lax = build(tournament(cells), settings(**changes))
+    stricter = build(tournament(cells), settings(gates={"spa": 0.02}))
+
+    assert [len(board.candidates) for board in (strict, lax, stricter)] == [1, 0, 1]
+    assert any("nothing here is a candidate" in note for note in lax.notes)
+    assert pass_words(lax.judged[0], lax).endswith("they were not all the standard's: it may not move up")
