@@ -18,6 +18,7 @@ from scoreboards.board import Board, LuckFacts, Row, from_text
 from scoreboards.comparison import compare
 from scoreboards.explain import WORDS
 from scoreboards.explain import reason as gate_reason
+from scoreboards.gate_words import gate_has, gate_needs
 from scoreboards.judging import build
 from scoreboards.page_comparison import comparison_html
 from scoreboards.page_gates import NAMES, SIGNS, marks
@@ -146,9 +147,10 @@ def test_every_gate_of_every_best_row_has_its_value_threshold_and_evidence(board
     for row in (row for row in board.best() if row.gates):
         start = page.index(f"{row.text('strategy')} on us20: value, threshold and evidence")
         table = page[start : page.index("</details>", start)]
-        for mark in marks(row):
-            line = next(line for line in table.splitlines() if f"<code>{mark.gate}</code>" in line)
-            for text in (mark.sign, mark.status_words, mark.has, mark.needs, mark.why, mark.evidence):
+        for gate in row.gates:
+            line = next(line for line in table.splitlines() if f"<code>{gate.gate}</code>" in line)
+            told = (SIGNS[gate.status], gate_has(gate), gate_needs(gate), gate_reason(gate))
+            for text in (*told, gate.evidence_hash or "none"):
                 assert str(escape(text)) in line
 
 
