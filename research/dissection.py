@@ -1,8 +1,8 @@
 """One account played again in full, and what becomes of it when one thing is changed.
 
 A tournament keeps curves. A report wants every fill, the weights that were really held, and the answers to
-"what if": other parameters, higher costs, a later fill. Nothing here is a trial: it measures around a choice
-that was already made, and whoever chooses by it makes a choice that nobody counted.
+"what if": other parameters, higher costs, a later fill. Other parameters are trials: whoever sees them may
+choose among them, so who shows them registers them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
+from engine.compiled import CORE_VERSION
 from engine.core import metrics
 from engine.core.records import ACCRUAL_FIELDS, ACCRUAL_NAMES, FILL_FIELDS
 from engine.core.settings import Costs
 from engine.domain.errors import InputError, InvalidValueError
+from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.portfolio import Plan
 from engine.features.strategy import Number, Strategy
@@ -30,6 +32,7 @@ from research.configuration import TournamentSettings
 from research.excess import excess_returns, mean_gross
 from research.grounds import prepare
 from research.passports import Rebuilt
+from research.trials import Trial, trial
 
 _PRICE_UNITS = 1e8
 _BPS = 1e4
@@ -68,12 +71,15 @@ class Measured:
     ----------
     excess_sharpe
         Over the equally weighted pool at the account's own exposure, the pool with the same costs and delay.
+    excess
+        Shape (D,), the daily returns behind it.
     turnover
         One-way, a year, as a multiple of the account.
     """
 
     sharpe: float
     excess_sharpe: float
+    excess: FloatArray
     annualized_return: float
     max_drawdown: float
     turnover: float
@@ -105,10 +111,13 @@ class Surface:
         None, one or two.
     excess_sharpe
         Shape of the axes; NaN where the strategy does not take the parameters.
+    trials
+        One for each set of parameters: whoever sees the surface may choose from it, so all of it was tried.
     """
 
     axes: tuple[Axis, ...]
     excess_sharpe: FloatArray
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -379,9 +388,25 @@ def surface(
         neighbour = _neighbour(account.strategy, values)
         if neighbour is not None:
             neighbours[place] = neighbour
+    trials = []
     for place, measured in zip(neighbours, _measure(account, list(neighbours.values())), strict=True):
         found[place] = measured.excess_sharpe
-    return Surface(axes=axes, excess_sharpe=found)
+        trials.append(_trial(account, neighbours[place], measured))
+    return Surface(axes=axes, excess_sharpe=found, trials=tuple(trials))
+
+
+def _trial(account: Dissection, neighbour: Strategy, measured: Measured) -> Trial:
+    key = content_hash(
+        {
+            "kind": "neighbour/1",
+            "core": CORE_VERSION,
+            "panel": account.panel.content_hash,
+            "strategy": neighbour.hash,
+            "plan": account.plan,
+            "settings": account.settings,
+        }
+    )
+    return trial(key, account.timestamps[day_ends(account.timestamps)], measured.excess)
 
 
 def _axes(strategy: Strategy, steps: Sequence[float]) -> Iterator[Axis]:
@@ -432,6 +457,7 @@ def _measure(
             yield Measured(
                 sharpe=metrics.sharpe(returns, days),
                 excess_sharpe=metrics.sharpe(excess, days),
+                excess=excess,
                 annualized_return=metrics.annualized_return(returns, days),
                 max_drawdown=metrics.max_drawdown(returns),
                 turnover=float(outcome.turnover[place]) / account.years,

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from engine.domain.panel import FloatArray
 from research.cells import BaselineRole
 from research.dissection import Axis, Dissection, Surface, surface
+from research.registers import register_of
 from scoreboards import report_style as style
 from scoreboards.report import Report
 from scoreboards.report_tables import Passage, note
@@ -209,8 +210,9 @@ def _days(when: "np.ndarray[tuple[int], np.dtype[np.datetime64]]") -> FloatArray
 
 
 def parameters(report: Report) -> "Figure | Passage":
-    """Draw how much the result hangs on the exact parameters."""
+    """Draw how much the result hangs on the exact parameters; every set that is shown counts as tried."""
     found = surface(report.account)
+    register_of(report.account.panel).add_all(found.trials)
     match len(found.axes):
         case 0:
             return note(

@@ -76,6 +76,9 @@ def test_the_chosen_parameters_stand_in_the_surface_with_what_they_came_to(trend
     assert (first.values[-1], second.values[0]) == (10, 10)
     assert np.isnan(found.excess_sharpe[-1, 0])
     assert np.isfinite(found.excess_sharpe[0]).all()
+    # Whoever sees them may choose among them: each is a trial, once.
+    assert len(found.trials) == len({entry.key for entry in found.trials})
+    assert len(found.trials) == np.isfinite(found.excess_sharpe).sum()
 
 
 def test_values_stay_inside_their_bounds_and_whole() -> None:
