@@ -115,7 +115,7 @@ def cost_level(points: Sequence[tuple[float, float]]) -> float | None:
     >>> cost_level([(1, 0.75), (2, 0.5), (3, 0.25)])
     4.0
     >>> cost_level([(1, -0.1), (2, -0.2)])
-    1.0
+    1
     >>> cost_level([(1, 0.3), (2, 0.3)]) is None
     True
     """

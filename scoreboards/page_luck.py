@@ -129,7 +129,7 @@ def luck_line(universe: UniverseFacts) -> str:
     if luck.path_loss_share is not None:
         parts.append(f"{luck.path_loss_share:.0%} of other paths lose")
     if luck.permutations and luck.permuted_best is not None:
-        parts.append(f"shuffled bars give {luck.permuted_best:+.2f} in one of 20")
+        parts.append(f"shuffled bars give {luck.permuted_best:+.2f} (1 in 20)")
     if luck.minimum_years is not None:
         parts.append(f"{luck.minimum_years:.1f} years needed")
     return f"luck: {', '.join(parts)}" if parts else "luck: cannot be told, too few cells were searched"
