@@ -134,8 +134,7 @@ def test_what_luck_did_is_unknown_and_not_nothing_where_it_was_not_asked(board: 
 
 def test_a_terminal_says_luck_in_one_line(board: Board) -> None:
     assert luck_line(board.universes[0]) == (
-        "luck: overfitting 31%, 28% of other paths lose, shuffled bars give +0.61 (1 in 20), "
-        "4.6 years needed"
+        "luck: overfitting 31%, 28% of other paths lose, shuffled bars give +0.61 (1 in 20), 4.6 years needed"
     )
 
 
