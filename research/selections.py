@@ -186,13 +186,12 @@ def _choose(chunk: _Chunk) -> Choice:
         )
         for window in chunk.windows
     ]
-    choice = Choice(
+    return Choice(
         selected=np.array([window.mask for window in found]),
         eligible=np.array([window.eligible for window in found]),
         fallback=np.array([window.is_fallback for window in found]),
         zeroed=np.array([";".join(window.components_zeroed) for window in found], dtype=np.str_),
     )
-    return choice
 
 
 def _kept(choice: Choice, key: str, facts: Path) -> Choice:

@@ -210,7 +210,7 @@ def _load(cache: str) -> None:
 
 
 def resimulate(run: TargetRun | QuantityRun) -> Resimulated:
-    """Play one account in this process, which loads vectorbt: for workers, never for a program that people use.
+    """Play one account in this process, which loads vectorbt: for workers, not for who waits at a screen.
 
     Raises
     ------

@@ -247,7 +247,9 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_bytes(
 ) -> None:
     _, document = undisturbed
     home = Home(tmp_path / "home")
-    process = home.start("tournament", "--config", str(home.file), "--no-tracking", "--json", "--workers", "2")
+    process = home.start(
+        "tournament", "--config", str(home.file), "--no-tracking", "--json", "--workers", "2"
+    )
     trials = home.folder / "state" / "trials" / "walk-1d.jsonl"
     _wait_for(trials.exists if moment == "trials" else lambda: bool(home.finished(moment)), process)
     process.kill()
