@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import peer
-from benchmarks.workloads import CrossWorkload, Equities, Workload
+from benchmarks.workloads import Equities, RebalanceWorkload, Workload
 
 TOLERANCE = 1e-6
 
@@ -44,15 +44,15 @@ def compare(ours: Equities, theirs: Equities) -> EquityCheck:
     )
 
 
-def check(workload: Workload, weight_sets: int = 4) -> EquityCheck:
-    """Compare the engine that vectorbt is switched to with ours.
+def check(workload: Workload, engine: str, weight_sets: int = 4) -> EquityCheck:
+    """Compare a form of the peer with ours.
 
     A sweep is compared with our quantities: signals, prices and bookings are the peer's own.
     Weight sets are compared with the peer's own sizing, the first few of them.
     """
-    if isinstance(workload, CrossWorkload):
-        ours, quantities = workload.run_without_limits()
-        return compare(ours, peer.run_crosses(workload, quantities).equities)
-    ours = workload.run_without_limits()[:weight_sets]
-    theirs = [peer.run_rebalances(workload, index).equities for index in range(len(ours))]
-    return compare(ours, np.concatenate(theirs))
+    if isinstance(workload, RebalanceWorkload):
+        ours = workload.run_without_limits()[:weight_sets]
+        theirs = [peer.run(workload, engine, index).equities for index in range(len(ours))]
+        return compare(ours, np.concatenate(theirs))
+    ours, quantities = workload.run_without_limits()
+    return compare(ours, peer.run(workload, engine, quantities=quantities).equities)

@@ -57,8 +57,7 @@ def measure_pairs(workload: Workload, engines: tuple[str, ...], pairs: int) -> d
     """
     workload.shortened(WARM_UP_BARS).run()
     for engine in engines:
-        peer.use_engine(engine)
-        peer.warm_up(workload)
+        peer.warm_up(workload, engine)
     units = peer.units_of_work(workload)
     cpu: dict[str, list[float]] = {name: [] for name in ("gauntlet", *engines)}
     wall: dict[str, list[float]] = {name: [] for name in ("gauntlet", *engines)}
@@ -68,8 +67,7 @@ def measure_pairs(workload: Workload, engines: tuple[str, ...], pairs: int) -> d
             _, ours, ours_wall, _ = _timed(workload.run)
             cpu["gauntlet"].append(ours)
             wall["gauntlet"].append(ours_wall)
-            peer.use_engine(engine)
-            result, theirs, theirs_wall, began = _timed(lambda: peer.run(workload, repetition))  # noqa: B023
+            result, theirs, theirs_wall, began = _timed(lambda: peer.run(workload, engine, repetition))  # noqa: B023
             cpu[engine].append(theirs * units)
             wall[engine].append(theirs_wall * units)
             ratios[engine].append((theirs * units / ours, (result.simulated_at - began) * units / ours))

@@ -35,11 +35,10 @@ def main(name: str, engine: str) -> None:
         # vectorbt is loaded only in the process that measures it.
         from benchmarks import peer
 
-        peer.use_engine(engine)
-        peer.warm_up(workload)
+        peer.warm_up(workload, engine)
 
         def run() -> object:
-            return peer.run(workload)
+            return peer.run(workload, engine)
 
     gc.collect()
     # What earlier work freed goes back to the system: reused, it would hide what this run needs.

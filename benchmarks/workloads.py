@@ -1,6 +1,7 @@
-"""The three workloads of PERFORMANCE, as Gauntlet runs them.
+"""The workloads of PERFORMANCE that are compared with vectorbt, as Gauntlet runs them.
 
 W1: one million minutes, one crossing. W2: a sweep of 1,000 crossings. W3: 64 portfolios of 500 instruments.
+W5: 20 folds of a walk-forward x 100 crossings.
 """
 
 from collections.abc import Callable
@@ -124,6 +125,66 @@ class RebalanceWorkload:
         return run_all(self.panel, self.columns, settings, detail=Detail.METRICS).final_equity
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldWorkload:
+    """The crossings of a sweep on each fold of a walk-forward: an account lives on the rows of its fold.
+
+    Averages are those of the whole history, so a fold has its warm-up behind it.
+
+    Attributes
+    ----------
+    folds
+        First row and the one after the last, of folds of equal length.
+    """
+
+    panel: Panel
+    pairs: tuple[tuple[int, int], ...]
+    folds: tuple[tuple[int, int], ...]
+    weight: float = 0.001
+    cash: float = 10_000.0
+
+    def shortened(self, rows: int) -> "FoldWorkload":
+        """Return the same work on the first bars, to warm up with."""
+        return replace(self, panel=self.panel.rows(0, rows), folds=((0, rows - 50), (50, rows)))
+
+    def columns(self) -> list[Column]:
+        """Return one account a fold and pair, fold by fold; building them is part of what is measured."""
+        roots = [where(sma(close, fast) > sma(close, slow), 1.0, 0.0) for fast, slow in self.pairs]
+        weights = np.array([[self.weight]])
+        plans = [Plan(rows=np.array([first]), weights=weights) for first, _ in self.folds]
+        return [
+            Column(plan=plan, root=root, rows=fold)
+            for fold, plan in zip(self.folds, plans, strict=True)
+            for root in roots
+        ]
+
+    def run(self) -> Outcome:
+        """Run with every limit on, to metrics."""
+        settings = Settings(costs=COSTS, rules=RULES_INTRADAY, limits=Limits(), cash=self.cash)
+        return run_all(self.panel, self.columns(), settings, detail=Detail.METRICS)
+
+    def run_without_limits(self) -> tuple[Equities, FloatArray]:
+        """Run with limits out of reach; return final equities, and units bought, shape (fold rows, columns)."""
+        settings = Settings(
+            costs=COSTS, rules=_out_of_reach(RULES_INTRADAY), limits=UNLIMITED, cash=self.cash
+        )
+        length = self.folds[0][1] - self.folds[0][0]
+        equities, quantities = [], np.full((length, len(self.folds) * len(self.pairs)), np.nan)
+        columns = self.columns()
+        for index, (first, last) in enumerate(self.folds):
+            # Fold by fold: curves are kept for all rows between the first and the last.
+            begin = index * len(self.pairs)
+            inside = replace(settings, start_row=first, stop_row=last)
+            outcome = run_all(
+                self.panel, columns[begin : begin + len(self.pairs)], inside, detail=Detail.RECORDS
+            )
+            equities.append(outcome.final_equity)
+            for pair, fills in enumerate(outcome.fill_records):
+                bought = fills[fills[:, LOTS] > 0]
+                quantities[bought[:, ROW] - first, begin + pair] = bought[:, LOTS] * settings.rules.lot_size
+        return np.concatenate(equities), quantities
+
+
 def w1() -> CrossWorkload:
     """Return 1,000,000 one-minute bars, SMA(20) over SMA(100)."""
     panel = random_walks(1_000_000, 1, timeframe=Timeframe.MINUTE_1, volatility=5e-4, seed=1, has_range=True)
@@ -144,8 +205,16 @@ def w3() -> RebalanceWorkload:
     return RebalanceWorkload(panel=panel, rows=rows, weights=target_weights(len(rows), 500, 64, seed=4))
 
 
-Workload = CrossWorkload | RebalanceWorkload
-WORKLOADS: dict[str, Callable[[], Workload]] = {"W1": w1, "W2": w2, "W3": w3}
+def w5() -> FoldWorkload:
+    """Return 100 pairs on 20 folds of 2,000 bars that overlap, out of 10,000 hourly bars."""
+    panel = random_walks(10_000, 1, timeframe=Timeframe.HOUR_1, volatility=5e-3, seed=5, has_range=True)
+    pairs = tuple((fast, slow) for fast in range(5, 25, 2) for slow in range(30, 230, 20))
+    starts = [8_000 * fold // 19 for fold in range(20)]
+    return FoldWorkload(panel=panel, pairs=pairs, folds=tuple((first, first + 2_000) for first in starts))
+
+
+Workload = CrossWorkload | RebalanceWorkload | FoldWorkload
+WORKLOADS: dict[str, Callable[[], Workload]] = {"W1": w1, "W2": w2, "W3": w3, "W5": w5}
 
 # Enough bars for the slowest average and for two re-balances, and few enough to be over at once.
 WARM_UP_BARS = 500

@@ -12,6 +12,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
 
 from engine.home import cache_folder
 
@@ -57,26 +61,85 @@ NO = cast(bool, np.bool_(0))
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
     "_nrt": False,
+    "no_cfunc_wrapper": True,
 }
 
 
+class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+    """Code that waits to be linked into a kernel: there it is optimised and made executable, once."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        """Leave it as it is."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(NativeLowering):  # type: ignore[misc]  # numba has no types
+    _name = "inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        """Lower a function and register it under a key of its own; nothing of it can be called by itself."""
+        library = _InnerLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        library.enable_object_caching()
+        state.library = library
+        state.flags.no_compile = True
+        super().run_pass(state)
+        library.finalize()
+        lowered = state["cr"]
+        # Numba wants a built-in function here. Whoever calls this one from Python gets a TypeError.
+        key = f"{state.func_id.func_name} is compiled code for compiled code, at {id(library)}".join
+        state.targetctx.insert_user_function(key, lowered.fndesc, [library])
+        state["cr"] = lowered._replace(cfunc=key)
+        return True
+
+
+class _InnerCompiler(CompilerBase):  # type: ignore[misc]  # numba has no types
+    def define_pipelines(self) -> list[Any]:
+        """Return numba's own passes, with another last one."""
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [
+            (_InnerLowering if step is NativeLowering else step, told) for step, told in passes.passes
+        ]
+        passes._finalized = False
+        passes.finalize()
+        return [passes]
+
+
 def kernel(function: _Function) -> _Function:
-    """Compile a function: cached, without the GIL, IEEE arithmetic, no allocation.
+    """Compile a function that Python calls: cached, without the GIL, IEEE arithmetic, no allocation.
 
     Reference counting inside kernels costs more than the arithmetic (a sweep took 91 ms with it and 38 ms
     without), so it is off: kernels get all memory passed in. The plain Python twin is `function.py_func`.
     """
-    return cast(_Function, numba.njit(**_OPTIONS)(function))
+    return cast(_Function, numba.njit(cache=True, **_OPTIONS)(function))
+
+
+def inner_kernel(function: _Function) -> _Function:
+    """Compile a function that only kernels call. Called from Python it raises TypeError.
+
+    It is translated, but optimised and made executable only as a part of the kernels that it is linked into:
+    to do so for each function as well took most of the time of a first start.
+    """
+    compiled = numba.njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **_OPTIONS)
+    return cast(_Function, compiled(function))
 
 
 def inlined_kernel(function: _Function) -> _Function:
-    """Compile a function that is always inlined where another kernel calls it.
+    """Compile an inner kernel that is always inlined where it is called.
 
     A call passes tuples of arrays word by word: on the path of an order the calls cost ten times the work.
     """
-    return cast(_Function, numba.njit(forceinline=True, **_OPTIONS)(function))
+    compiled = numba.njit(
+        forceinline=True, no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **_OPTIONS
+    )
+    return cast(_Function, compiled(function))

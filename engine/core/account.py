@@ -55,7 +55,9 @@ EXTREME = 9  # best price since the entry, which the trailing stop follows
 NEXT_STOP = 10  # what the pending order brings with it when it fills
 NEXT_TAKE = 11
 NEXT_TRAIL = 12
-HOLDINGS = 13
+BOUND = 13  # scratch of a decision: the limit price of a plain order
+NOTIONAL = 14  # scratch of the fills: worth of what the bar can fill
+HOLDINGS = 15
 
 # A whole number an instrument, in `lots`.
 LOTS = 0
@@ -83,7 +85,10 @@ STOP_ORDER = 21  # numbers of the protective orders, -1: none
 TRAIL_ORDER = 22
 TAKE_ORDER = 23
 TAKEN = 24  # signed lots that the take profit has filled so far
-LOTS_ROWS = 25
+SIZED = 25  # scratch of a decision: the target in lots
+FIRST = 26  # scratch of the fills: instruments that sell, or miss, at the open
+THEN = 27  # scratch of the fills: instruments that buy at the open
+LOTS_ROWS = 28
 
 
 class Accounts(NamedTuple):

@@ -2,7 +2,7 @@
 
 import math
 
-from engine.compiled import inlined_kernel, kernel
+from engine.compiled import inlined_kernel, inner_kernel
 from engine.core.account import ACCRUED, CASH, UNITS, Books
 from engine.core.costs import PRICE_UNITS
 from engine.core.market import Market
@@ -30,7 +30,7 @@ def move_cash(
     record_accrual(account, bar, n, amount_e8, what, books.counts, recorder)
 
 
-@kernel
+@inner_kernel
 def accrue(
     account: int, row: int, bar: int, market: Market, terms: Terms, books: Books, recorder: Recorder
 ) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from engine.compiled import inlined_kernel
 from engine.core.account import (
+    BUSY,
     DECIDED,
     EQUITY,
     HALT_UNTIL,
@@ -109,10 +110,13 @@ def mark_decided_in_trade(
         counts[RECOVERY_UNTIL] = bar + terms.limits.recovery_bars
     if bar < counts[RECOVERY_UNTIL]:
         scale = min(scale, terms.limits.recovery_scale)
-    compose_targets(plans.invest[account], books)
     lower = scale < values[SCALE]
     if lower:
         values[SCALE] = scale
+    drifts = plans.drift_band[account] < np.inf
+    if not (planned or changed or reviewed or lower or drifts) and counts[BUSY] == 0:
+        return False
+    compose_targets(plans.invest[account], books)
     by_drift = mark_decided_by_drift(account, planned, mark_row, cluster, plans, terms, books)
     if reviewed:
         # Whatever else falls on this bar, all of it comes back from the halt: no trade of the strategy (D2).

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from engine.compiled import NO, YES, constant, inlined_kernel, kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, inner_kernel
 from engine.core.account import (
     AGAIN,
     ARMED,
@@ -20,15 +20,18 @@ from engine.core.account import (
     FEES,
     FILLABLE,
     FILLS,
+    FIRST,
     FORCE,
     KIND,
     LIMIT,
     LOTS,
+    NOTIONAL,
     OPEN_CAUSE,
     ORDER,
     PENDING,
     PRICE,
     REASONS,
+    THEN,
     TRADES,
     TRIGGER,
     TRIGGERED,
@@ -80,6 +83,7 @@ def book(
     n: int,
     filled: int,
     price_e8: int,
+    notional: float,
     fee: float,
     cause: int,
     reason: int,
@@ -88,18 +92,13 @@ def book(
     lot_size: float,
     books: Books,
     recorder: Recorder,
-) -> float:
-    """Book one fill of `filled` signed lots; return its signed notional.
-
-    Cash moves by `-(notional + fee)`.
-    """
-    notional = filled * lot_size * (price_e8 / PRICE_UNITS)
+) -> None:
+    """Book one fill of `filled` signed lots and this signed notional: cash moves by `-(notional + fee)`."""
     books.values[CASH] -= notional + fee
     books.values[FEES] += fee
     before = books.lots[LOTS, n]
     books.lots[LOTS, n] = before + filled
     books.holdings[UNITS, n] = books.lots[LOTS, n] * lot_size
-    books.lots[USED, n] += abs(filled)
     if before == 0:
         books.lots[OPEN_CAUSE, n] = cause
     elif books.lots[LOTS, n] == 0 or (before > 0) != (books.lots[LOTS, n] > 0):
@@ -121,7 +120,12 @@ def book(
         recorder.fills[place, 6] = reason
         recorder.fills[place, 7] = order
         recorder.fills[place, 8] = liquidity
-    return notional
+
+
+@inlined_kernel
+def notional_of(lots: int, lot_size: float, price_e8: int) -> float:
+    """Return what a fill is worth, with the sign of its lots."""
+    return lots * lot_size * (price_e8 / PRICE_UNITS)
 
 
 @inlined_kernel
@@ -172,9 +176,8 @@ def bounded_price(price_e8: int, kind: int, side: int, limit: float) -> int:
     A resting limit that the open has gone through is never filled at a worse price than its own.
     """
     if kind == MARKETABLE:
-        price = price_e8 / PRICE_UNITS
-        inside = price <= limit if side > 0 else price >= limit
-        return price_e8 if inside else -1
+        # One comparison for both sides: which one comes next is anybody's guess.
+        return price_e8 if side * (price_e8 / PRICE_UNITS) <= side * limit else -1
     if kind == RESTING_LIMIT or kind > RESTING_STOP:
         limit_e8 = int(math.floor(limit * PRICE_UNITS + 0.5))
         return min(price_e8, limit_e8) if side > 0 else max(price_e8, limit_e8)
@@ -186,16 +189,17 @@ def settle_order(
     account: int,
     row: int,
     n: int,
+    done: int,
     reason: int,
     stands: bool,
     books: Books,
     recorder: Recorder,
 ) -> None:
-    """Close a pending order; `stands`: what was not filled is decided again on this bar."""
+    """Close a pending order of which `done` lots are filled; `stands`: what was not filled is decided again on this bar."""
     counts, lots = books.counts, books.lots
     if reason != NO_REASON:
         counts[REASONS + reason] += 1
-    close_order(account, row, lots[ORDER, n], lots[DONE, n], reason, counts, recorder)
+    close_order(account, row, lots[ORDER, n], done, reason, counts, recorder)
     lots[PENDING, n] = 0
     counts[BUSY] -= 1
     if stands:
@@ -214,6 +218,7 @@ def after_fill(
     reason: int,
     stands: bool,
     entered: int,
+    styled: bool,
     books: Books,
     recorder: Recorder,
 ) -> None:
@@ -222,15 +227,20 @@ def after_fill(
     An order that is immediate or cancel is over; what rests goes on with what is left.
     """
     lots = books.lots
+    if not styled:
+        settle_order(account, row, n, filled, reason, stands, books, recorder)
+        return
     lots[DONE, n] += filled
+    lots[USED, n] += abs(filled)
     lots[ENTERED, n] = entered
     parent = lots[ORDER, n]
     if lots[KIND, n] <= MARKETABLE or filled == lots[PENDING, n]:
-        settle_order(account, row, n, reason, stands and lots[KIND, n] <= MARKETABLE, books, recorder)
+        stands = stands and lots[KIND, n] <= MARKETABLE
+        settle_order(account, row, n, lots[DONE, n], reason, stands, books, recorder)
     else:
         lots[PENDING, n] -= filled
         if lots[FORCE, n] == IOC:
-            settle_order(account, row, n, reason, NO, books, recorder)
+            settle_order(account, row, n, lots[DONE, n], reason, NO, books, recorder)
     arm(account, row, n, price_e8 / PRICE_UNITS, parent, books, recorder)
 
 
@@ -248,6 +258,7 @@ def fill_orders(
     account: int,
     row: int,
     bar: int,
+    styled: bool,
     market: Market,
     terms: Terms,
     books: Books,
@@ -255,81 +266,114 @@ def fill_orders(
 ) -> tuple[float, float]:
     """Fill the pending orders at the open of a bar: all sells first, then all buys, in instrument order.
 
+    Parameters
+    ----------
+    styled
+        Whether the strategy shapes its orders: then they may rest, and bring protective orders with them.
+
     Returns
     -------
     Sum of the absolute and of the signed notionals.
     """
-    costs, rules, lots = terms.costs, terms.rules, books.lots
+    lots = books.lots
+    first, then, need = meet_open(row, bar, styled, market, terms, books)
     traded = 0.0
     net = 0.0
-    need = 0.0
-    for n in range(market.mark.shape[1]):
-        wanted = lots[PENDING, n]
-        lots[USED, n] = 0
-        if wanted == 0 or bar < lots[ARRIVES, n]:
+    for place in range(first):
+        n = lots[FIRST, place]
+        sold, reason = lots[FILLABLE, n], lots[CUT, n]
+        if sold == 0:
+            stands = lots[KIND, n] <= MARKETABLE or lots[PRICE, n] < 0
+            settle_order(account, bar, n, lots[DONE, n], reason, stands, books, recorder)
             continue
-        side = 1 if wanted > 0 else -1
-        kind, force = lots[KIND, n], lots[FORCE, n]
-        if kind > MARKETABLE and not executes_at_open(n, row, side, market, books):
-            if kind == RESTING_LIMIT and (force == IOC or force == FOK):
-                missed = NOT_TRADED if np.isnan(market.fill[row, n]) else OUTSIDE_BOUND
-                settle_order(account, bar, n, missed, NO, books, recorder)
-            continue
-        possible, reason = fillable_lots(abs(wanted), 0, row, n, market, rules)
-        if possible == 0 or (force == FOK and possible < abs(wanted)):
-            if kind <= MARKETABLE:
-                settle_order(account, bar, n, reason, YES, books, recorder)
-            elif force == IOC or force == FOK:
-                settle_order(account, bar, n, FILL_OR_KILL, NO, books, recorder)
-            continue
-        lot_size = market.lot_size[n]
-        price_e8 = fill_price_e8(market.fill[row, n], side, possible * lot_size, market.volume[row, n], costs)
-        price_e8 = bounded_price(price_e8, kind, side, books.holdings[LIMIT, n])
-        if price_e8 < 0:
-            settle_order(account, bar, n, OUTSIDE_BOUND, YES, books, recorder)
-            continue
-        notional = possible * lot_size * (price_e8 / PRICE_UNITS)
-        if side > 0:
-            need += notional + taker_fee(notional, costs)
-            lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n] = possible, price_e8, reason
-            continue
-        fee = taker_fee(notional, costs)
-        signed = book(
-            account, bar, n, -possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n], TAKER,
-            lot_size, books, recorder,
+        lot_size, price_e8, notional = market.lot_size[n], lots[PRICE, n], books.holdings[NOTIONAL, n]
+        lots[FILLABLE, n] = 0
+        book(
+            account, bar, n, -sold, price_e8, -notional, taker_fee(notional, terms.costs), lots[CAUSE, n],
+            reason, lots[ORDER, n], TAKER, lot_size, books, recorder,
         )  # fmt: skip
-        traded -= signed
-        net += signed
-        after_fill(
-            account,
-            bar,
-            n,
-            -possible,
-            price_e8,
-            reason,
-            reason != NO_REASON,
-            ENTERED_AT_OPEN,
-            books,
-            recorder,
-        )
-    if need > 0.0:
-        bought = fill_buys(account, bar, need, market, terms, books, recorder)
+        traded += notional
+        net -= notional
+        stands = reason != NO_REASON
+        after_fill(account, bar, n, -sold, price_e8, reason, stands, ENTERED_AT_OPEN, styled, books, recorder)
+    if then > 0:
+        bought = fill_buys(account, bar, then, need, styled, market, terms, books, recorder)
         traded += bought
         net += bought
     return traded, net
 
 
 @inlined_kernel
+def meet_open(
+    row: int, bar: int, styled: bool, market: Market, terms: Terms, books: Books
+) -> tuple[int, int, float]:
+    """Find out what the open of a bar does to each pending order: lots, price and reason go to scratch rows.
+
+    It lists who sells or misses (row `FIRST`) and who buys (row `THEN`), without a branch on the side, which
+    no processor can guess.
+
+    Returns
+    -------
+    Length of the two lists, and the cash that all buys need.
+    """
+    costs, rules, lots = terms.costs, terms.rules, books.lots
+    first = 0
+    then = 0
+    need = 0.0
+    for n in range(market.mark.shape[1]):
+        wanted = lots[PENDING, n]
+        if styled:
+            lots[USED, n] = 0
+        if wanted == 0 or bar < lots[ARRIVES, n]:
+            continue
+        side = 1 if wanted > 0 else -1
+        kind, force = lots[KIND, n], lots[FORCE, n]
+        rests = styled and kind > MARKETABLE
+        if rests and not executes_at_open(n, row, side, market, books):
+            if kind == RESTING_LIMIT and (force == IOC or force == FOK):
+                lots[FILLABLE, n], lots[PRICE, n] = 0, 0
+                lots[CUT, n] = NOT_TRADED if np.isnan(market.fill[row, n]) else OUTSIDE_BOUND
+                lots[FIRST, first] = n
+                first += 1
+            continue
+        lot_size = market.lot_size[n]
+        possible, reason = fillable_lots(abs(wanted), 0, row, n, market, rules)
+        price_e8 = 0
+        if possible == 0 or (force == FOK and possible < abs(wanted)):
+            if rests and force != IOC and force != FOK:
+                continue
+            possible, reason = 0, FILL_OR_KILL if rests else reason
+        else:
+            quantity = possible * lot_size
+            price_e8 = fill_price_e8(market.fill[row, n], side, quantity, market.volume[row, n], costs)
+            price_e8 = bounded_price(price_e8, kind, side, books.holdings[LIMIT, n])
+            if price_e8 < 0:
+                possible, reason = 0, OUTSIDE_BOUND
+        notional = notional_of(possible, lot_size, price_e8)
+        books.holdings[NOTIONAL, n] = notional
+        lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n] = possible, price_e8, reason
+        buys = side > 0 and possible > 0
+        need += notional + taker_fee(notional, costs) if buys else 0.0
+        lots[FIRST, first] = n
+        lots[THEN, then] = n
+        first += 0 if buys else 1
+        then += 1 if buys else 0
+    return first, then, need
+
+
+@inlined_kernel
 def fill_buys(
     account: int,
     bar: int,
+    count: int,
     need: float,
+    styled: bool,
     market: Market,
     terms: Terms,
     books: Books,
     recorder: Recorder,
 ) -> float:
-    """Fill the buys that `fill_orders` found fillable; where cash is short, all are cut by the same share.
+    """Fill the first `count` buys of row `THEN`; where cash is short, all are cut by the same share.
 
     Returns
     -------
@@ -342,10 +386,9 @@ def fill_buys(
         # The margin keeps the rounding of the sum from taking cash below zero.
         share = max(0.0, cash / need * (1.0 - 1e-12))
     traded = 0.0
-    for n in range(market.mark.shape[1]):
+    for place in range(count):
+        n = lots[THEN, place]
         possible, price_e8, reason = lots[FILLABLE, n], lots[PRICE, n], lots[CUT, n]
-        if possible <= 0:
-            continue
         lots[FILLABLE, n] = 0
         lot_size = market.lot_size[n]
         stands = reason != NO_REASON
@@ -358,18 +401,21 @@ def fill_buys(
             if lots[FORCE, n] == FOK:
                 possible, reason = 0, FILL_OR_KILL
         if possible > 0:
-            fee = taker_fee(possible * lot_size * (price_e8 / PRICE_UNITS), costs)
-            traded += book(
-                account, bar, n, possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n], TAKER,
-                lot_size, books, recorder,
+            notional = books.holdings[NOTIONAL, n]
+            if share < 1.0:
+                notional = notional_of(possible, lot_size, price_e8)
+            traded += notional
+            book(
+                account, bar, n, possible, price_e8, notional, taker_fee(notional, costs), lots[CAUSE, n],
+                reason, lots[ORDER, n], TAKER, lot_size, books, recorder,
             )  # fmt: skip
-            after_fill(account, bar, n, possible, price_e8, reason, stands, ENTERED_AT_OPEN, books, recorder)
+            after_fill(account, bar, n, possible, price_e8, reason, stands, ENTERED_AT_OPEN, styled, books, recorder)
         else:
-            settle_order(account, bar, n, reason, stands, books, recorder)
+            settle_order(account, bar, n, lots[DONE, n], reason, stands, books, recorder)
     return traded
 
 
-@kernel
+@inner_kernel
 def book_exits(
     account: int,
     row: int,
@@ -384,7 +430,7 @@ def book_exits(
         if market.leaves[row, n] == 0:
             continue
         if books.lots[PENDING, n] != 0:
-            settle_order(account, bar, n, DELISTED_EXIT, NO, books, recorder)
+            settle_order(account, bar, n, books.lots[DONE, n], DELISTED_EXIT, NO, books, recorder)
         if books.lots[AGAIN, n] != 0:
             books.lots[AGAIN, n] = 0
             books.counts[BUSY] -= 1
@@ -394,8 +440,11 @@ def book_exits(
         price_e8 = int(math.floor(price * PRICE_UNITS + 0.5))
         books.counts[EXITS] += 1
         books.counts[REASONS + DELISTED_EXIT] += 1
-        traded -= book(
-            account, bar, n, -books.lots[LOTS, n], price_e8, 0.0, DELISTED_CAUSE, DELISTED_EXIT, -1, TAKER,
-            market.lot_size[n], books, recorder,
+        held, lot_size = books.lots[LOTS, n], market.lot_size[n]
+        notional = notional_of(-held, lot_size, price_e8)
+        book(
+            account, bar, n, -held, price_e8, notional, 0.0, DELISTED_CAUSE, DELISTED_EXIT, -1, TAKER,
+            lot_size, books, recorder,
         )  # fmt: skip
+        traded -= notional
     return traded

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.compiled import NO, YES, constant, inlined_kernel, kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, inner_kernel
 from engine.core.account import CUT, DECIDED, PENDING, TARGET, UNITS
 from engine.core.settings import Limits
 from engine.domain.panel import FloatArray, IntArray
@@ -95,7 +95,7 @@ def cap_group(
             lots[CUT, n] = code
 
 
-@kernel
+@inner_kernel
 def cap_side(
     cap: float,
     side: int,

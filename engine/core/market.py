@@ -12,6 +12,8 @@ from engine.domain.panel import FloatArray, IntArray, Panel
 DAY_END = 1
 EXIT = 2
 
+_SHORT_DAY = 100
+
 FUNDING_FIELD = "funding_rate"
 """Name of the panel field that holds funding rates."""
 
@@ -32,6 +34,9 @@ class Market(NamedTuple):
         Shape (T, N), in units. NaN: unknown, then participation is not limited.
     flags
         Shape (T,): `DAY_END` on the last bar of a day, `EXIT` where `leaves` has a 1.
+    next_flag
+        Shape (T,): the first row from here on that has a flag, T if none has. A hint where it is of use, for
+        one instrument and days of few bars; else shape (0,).
     leaves
         Shape (T, N): 1 where a held instrument is booked out at the mark less its haircut.
     funding
@@ -47,6 +52,7 @@ class Market(NamedTuple):
     mark: FloatArray
     volume: FloatArray
     flags: npt.NDArray[np.uint8]
+    next_flag: IntArray
     leaves: npt.NDArray[np.uint8]
     funding: FloatArray
     lot_size: FloatArray
@@ -107,6 +113,13 @@ def funding_of(rates: FloatArray | None, rows: int, count: int) -> FloatArray:
     return np.ascontiguousarray(np.nan_to_num(shared, nan=0.0))
 
 
+def next_set(flags: npt.NDArray[np.uint8]) -> IntArray:
+    """Return for each row the first one from there on that has a flag, shape (T,); T if none has."""
+    rows = np.flatnonzero(flags)
+    places = np.concatenate((rows, [len(flags)]))
+    return np.repeat(places, np.diff(np.concatenate(([-1], rows, [len(flags) - 1]))))
+
+
 def market_of(panel: Panel, rules: Rules) -> Market:
     """Return the core's view of a panel under the given rules."""
     rows, count = panel.close.shape
@@ -134,6 +147,7 @@ def market_of(panel: Panel, rules: Rules) -> Market:
         mark.flags.writeable = False
     clusters = sorted({i.cluster for i in panel.instruments if i.cluster is not None})
     index = {cluster: code for code, cluster in enumerate(clusters)}
+    hinted = count == 1 and rows / _SHORT_DAY < np.count_nonzero(flags) < rows / 2
     return Market(
         fill=panel.open if panel.has_range else panel.close,
         high=panel.high,
@@ -141,6 +155,7 @@ def market_of(panel: Panel, rules: Rules) -> Market:
         mark=mark,
         volume=panel.volume,
         flags=flags,
+        next_flag=next_set(flags) if hinted else np.zeros(0, dtype=np.int64),
         leaves=leaves,
         funding=funding_of(panel.fields.get(FUNDING_FIELD), rows, count),
         lot_size=np.full(count, rules.lot_size),

@@ -13,7 +13,9 @@ from engine.core.account import (
     UNITS,
     Books,
 )
+from engine.core.limits import next_tier_line
 from engine.core.records import Recorder
+from engine.core.settings import Limits
 from engine.domain.panel import FloatArray
 
 
@@ -27,15 +29,13 @@ def equity_of(mark_row: FloatArray, books: Books) -> float:
 
 
 @inlined_kernel
-def equities_ahead(
-    row: int, last: int, mark: FloatArray, books: Books
-) -> tuple[int, float, float, float, float]:
+def equities_ahead(row: int, mark: FloatArray, books: Books) -> tuple[int, float, float, float, float]:
     """Return how many rows are known, one or four, and `equity_of` those from `row` on, holdings unchanged.
 
     The sum of a row waits for its last addition. Four rows abreast do not wait for one another, and each is
     still summed in instrument order, so the bits are the same.
     """
-    if row + 4 > last:
+    if row + 4 > mark.shape[0]:
         return 1, equity_of(mark[row], books), 0.0, 0.0, 0.0
     first = books.values[CASH]
     second, third, fourth = first, first, first
@@ -49,15 +49,34 @@ def equities_ahead(
 
 
 @inlined_kernel
+def deepened(equity: float, peak: float, tier_peak: float, deepest: float) -> tuple[float, float, float]:
+    """Return peak, peak of the tiers and largest drawdown with the equity after a bar."""
+    peak = max(peak, equity)
+    if equity < peak * (1.0 - deepest):
+        deepest = 1.0 - equity / peak
+    return peak, max(tier_peak, equity), deepest
+
+
+@inlined_kernel
 def book_equity(equity: float, books: Books) -> None:
     """Update peaks and the largest drawdown with the equity after a bar."""
     values = books.values
-    if equity > values[PEAK]:
-        values[PEAK] = equity
-    if equity > values[TIER_PEAK]:
-        values[TIER_PEAK] = equity
-    if equity < values[PEAK] * (1.0 - values[MAX_DRAWDOWN]):
-        values[MAX_DRAWDOWN] = 1.0 - equity / values[PEAK]
+    values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN] = deepened(
+        equity, values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN]
+    )
+
+
+@inlined_kernel
+def quiet_lines(
+    peak: float, tier_peak: float, deepest: float, scale: float, limits: Limits
+) -> tuple[float, float, float]:
+    """Return the equities between which a bar changes nothing, and the one at which a tier begins.
+
+    Above the first there is a new peak, at the second or below a tier begins, at the third or below either
+    that or a new largest drawdown.
+    """
+    tier_line = next_tier_line(scale, tier_peak, limits)
+    return min(peak, tier_peak), tier_line, max(peak * (1.0 - deepest), tier_line)
 
 
 @inlined_kernel

@@ -1,6 +1,6 @@
 """Stop, trailing stop and take profit of a position: armed by its entry, over when one of them is."""
 
-from engine.compiled import constant, inlined_kernel, kernel
+from engine.compiled import constant, inlined_kernel, inner_kernel
 from engine.core.account import (
     ARMED,
     BUSY,
@@ -34,7 +34,7 @@ NO_REASON = constant(Reason.NONE)
 REPLACED = constant(Reason.REPLACED)
 
 
-@kernel
+@inner_kernel
 def disarm(account: int, row: int, n: int, reason: int, books: Books, recorder: Recorder) -> None:
     """Cancel the protective orders of an instrument that still wait."""
     lots = books.lots
@@ -52,7 +52,7 @@ def disarm(account: int, row: int, n: int, reason: int, books: Books, recorder: 
     books.counts[BUSY] -= 1
 
 
-@kernel
+@inner_kernel
 def arm_now(
     account: int, row: int, n: int, price: float, parent: int, books: Books, recorder: Recorder
 ) -> None:

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from engine.compiled import inlined_kernel
 
 # Twice as many, from short to long, are still exact in a float and in every journal.
@@ -19,9 +21,8 @@ def lots_for_weight(weight: float, equity: float, cash_buffer: float, price: flo
     cash_buffer
         Share of equity that stays uninvested.
     """
-    if weight < 0.0:
-        return -int(min(-weight * (equity * (1.0 - cash_buffer)) / (price * lot_size), MOST_LOTS))
-    return int(min(weight * (equity * (1.0 - cash_buffer)) / (price * lot_size), MOST_LOTS))
+    lots = weight * (equity * (1.0 - cash_buffer)) / (price * lot_size)
+    return int(max(min(lots, MOST_LOTS), -MOST_LOTS))
 
 
 @inlined_kernel
@@ -38,8 +39,9 @@ def limit_price(reference: float, side: int, bound_bps: float, tick_size: float)
 
     It lies a tick beyond the reference at least: a bound that is narrower than that would let nobody out.
     """
-    bound = reference * (1.0 + side * (bound_bps / 1e4))
-    nearest = math.floor(reference / tick_size + 0.5)
-    if side > 0:
-        return max(math.floor(bound / tick_size), nearest + 1.0) * tick_size
-    return min(math.ceil(bound / tick_size), nearest - 1.0) * tick_size
+    bound = reference * (1.0 + side * (bound_bps / 1e4)) / tick_size
+    beyond = np.floor(reference / tick_size + 0.5) + side
+    # Without a branch: the side of the next order is anybody's guess.
+    ticks = max(np.floor(bound), beyond) if side > 0 else min(np.ceil(bound), beyond)
+    price: float = ticks * tick_size
+    return price

@@ -12,11 +12,15 @@ from engine.compiled import inlined_kernel
 from engine.core.account import (
     BUSY,
     CASH,
+    DAY_EQUITY,
+    DAYS,
     EQUITY,
     HALT_UNTIL,
     MAX_DRAWDOWN,
     NEXT_PLAN,
     PEAK,
+    RETURN_SQUARES,
+    RETURN_SUM,
     SCALE,
     SIGNAL,
     TIER_PEAK,
@@ -28,9 +32,17 @@ from engine.core.account import (
 from engine.core.accruals import accrue, accrues
 from engine.core.decide import decide
 from engine.core.fills import book_exits, fill_orders
-from engine.core.limits import next_tier_line
 from engine.core.market import DAY_END, EXIT, Market
-from engine.core.marks import book_day, book_equity, equities_ahead, equity_of, gross_of, record_bar
+from engine.core.marks import (
+    book_day,
+    book_equity,
+    deepened,
+    equities_ahead,
+    equity_of,
+    gross_of,
+    quiet_lines,
+    record_bar,
+)
 from engine.core.records import Recorder
 from engine.core.settings import Limits, Terms
 from engine.core.targets import Plans
@@ -55,8 +67,9 @@ def full_bar(
     traded = 0.0
     net = 0.0
     if books.counts[BUSY] > 0:
-        traded, net = fill_orders(account, row, bar, market, terms, books, recorder)
-        if styles.shape[0] > 0:
+        styled = styles.shape[0] > 0
+        traded, net = fill_orders(account, row, bar, styled, market, terms, books, recorder)
+        if styled:
             worked, signed = work_orders(account, row, bar, market, terms, books, recorder)
             traded += worked
             net += signed
@@ -83,43 +96,107 @@ def full_bar(
 @inlined_kernel
 def signals_change(signal_row: FloatArray, held: FloatArray) -> bool:
     """Say whether a bar's signals differ from those in force. A missing one does not."""
-    for n in range(signal_row.shape[0]):  # noqa: SIM110  # generators do not compile
-        if signal_row[n] != held[n] and not np.isnan(signal_row[n]):
-            return True
-    return False
+    changes = 0
+    for n in range(signal_row.shape[0]):
+        changes += 1 if signal_row[n] != held[n] and signal_row[n] == signal_row[n] else 0
+    return changes > 0
+
+
+# Bars looked at together: many where nothing happens, then few, to find out where something does.
+LEAP, HOP = 64, 8
 
 
 @inlined_kernel
-def scan_single(
+def count_news(
     row: int,
-    last: int,
+    until: int,
     first: int,
     signals: FloatArray,
     has_signals: bool,
+    market: Market,
     held: float,
-    mark: FloatArray,
-    flags: npt.NDArray[np.uint8],
     cash: float,
     units: float,
     peak_line: float,
     low_line: float,
 ) -> int:
-    """Return the first row from `row` on that is more than a mark between the lines, for one instrument."""
-    if units == 0.0:
-        while row < last:
-            if has_signals and signals[row - first, 0] != held and not np.isnan(signals[row - first, 0]):
-                return row
-            if flags[row]:
-                return row
-            row += 1
-        return row
+    """Count the bars on which `skip_quiet_of_one` must look closely: without a branch, many at once."""
+    news = 0
+    # One instrument: row by row is one after the other.
+    told, marks, flags = signals.flat, market.mark.flat, market.flags.flat
+    if not has_signals:
+        for i in range(row, until):
+            now = cash + units * marks[i]
+            news += 1 if (now > peak_line) | (now <= low_line) | (flags[i] != 0) else 0
+        return news
+    for i in range(row, until):
+        signal = told[i - first]
+        now = cash + units * marks[i]
+        changes = (signal != held) & (signal == signal)
+        news += 1 if changes | (now > peak_line) | (now <= low_line) | (flags[i] != 0) else 0
+    return news
+
+
+@inlined_kernel
+def skip_quiet_of_one(
+    row: int,
+    last: int,
+    signals: FloatArray,
+    has_signals: bool,
+    market: Market,
+    limits: Limits,
+    books: Books,
+) -> int:
+    """Do what `skip_quiet` does for one instrument without curves, all of it in registers."""
+    values = books.values
+    first = row
+    cash, units, held = values[CASH], books.holdings[UNITS, 0], books.holdings[SIGNAL, 0]
+    peak, tier_peak, deepest = values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN]
+    day_equity, returns, squares, days = values[DAY_EQUITY], values[RETURN_SUM], values[RETURN_SQUARES], 0
+    scale = values[SCALE]
+    peak_line, tier_line, low_line = quiet_lines(peak, tier_peak, deepest, scale, limits)
+    leap = LEAP
+    # The first bar of cash is looked at closely; those after it have the same equity.
+    unheard = row if units != 0.0 else row + 1
     while row < last:
-        if has_signals and signals[row - first, 0] != held and not np.isnan(signals[row - first, 0]):
-            return row
-        now = cash + units * mark[row, 0]
-        if now > peak_line or now <= low_line or flags[row]:
-            return row
+        if row >= unheard:
+            until = min(row + leap, last)
+            if market.next_flag.shape[0] > 0:
+                until = min(until, market.next_flag[row])
+            news = count_news(
+                row, until, first, signals, has_signals, market, held, cash, units, peak_line, low_line
+            )
+            if news == 0 and until > row:
+                row = until
+                continue
+            if leap > HOP and until > row + HOP:
+                leap = HOP
+                continue
+            unheard, leap = max(until, row + 1), LEAP
+        signal = signals[row - first, 0] if has_signals else held
+        if signal != held and signal == signal:
+            break
+        flags = market.flags[row]
+        now = cash + units * market.mark[row, 0]
+        if now > peak_line or now <= low_line or flags != 0:
+            if now <= tier_line or flags & EXIT:
+                break
+            peak, tier_peak, deepest = deepened(now, peak, tier_peak, deepest)
+            peak_line, tier_line, low_line = quiet_lines(peak, tier_peak, deepest, scale, limits)
+            if flags & DAY_END:
+                change = now / day_equity - 1.0
+                day_equity = now
+                returns += change
+                squares += change * change
+                days += 1
+        if units == 0.0:
+            peak_line, low_line = np.inf, -np.inf
         row += 1
+    if row > first:
+        values[EQUITY] = cash + units * market.mark[row - 1, 0]
+        values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN] = peak, tier_peak, deepest
+        values[DAY_EQUITY], values[RETURN_SUM], values[RETURN_SQUARES] = day_equity, returns, squares
+        books.counts[DAYS] += days
     return row
 
 
@@ -147,39 +224,22 @@ def skip_quiet(
     place = plans.start[account] + counts[NEXT_PLAN]
     if place < plans.stop[account]:
         last = min(last, row + (plans.rows[place] - bar))
-    peak_line = min(values[PEAK], values[TIER_PEAK])
-    tier_line = next_tier_line(values[SCALE], values[TIER_PEAK], limits)
-    low_line = max(values[PEAK] * (1.0 - values[MAX_DRAWDOWN]), tier_line)
-    held = holdings[SIGNAL]
-    flags = market.flags
     curves = recorder.equity.shape[0] > 0
-    fast = held.shape[0] == 1 and not curves
+    if holdings.shape[1] == 1 and not curves:
+        return skip_quiet_of_one(row, last, signals, has_signals, market, limits, books)
+    peak_line, tier_line, low_line = quiet_lines(
+        values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN], values[SCALE], limits
+    )
+    held = holdings[SIGNAL]
     known_from, known_until = row, row
     now, second, third, fourth = 0.0, 0.0, 0.0, 0.0
     while row < last:
-        if fast:
-            row = scan_single(
-                row,
-                last,
-                first,
-                signals,
-                has_signals,
-                held[0],
-                market.mark,
-                flags,
-                values[CASH],
-                holdings[UNITS, 0],
-                peak_line,
-                low_line,
-            )
-            if row == last:
-                break
         if has_signals and signals_change(signals[row - first], held):
             break
-        if flags[row] & EXIT:
+        if market.flags[row] & EXIT:
             break
         if row >= known_until:
-            known, now, second, third, fourth = equities_ahead(row, last, market.mark, books)
+            known, now, second, third, fourth = equities_ahead(row, market.mark, books)
             known_from, known_until = row, row + known
         elif row == known_from + 1:
             now = second
@@ -191,17 +251,16 @@ def skip_quiet(
             if now <= tier_line:
                 break
             book_equity(now, books)
-            peak_line = min(values[PEAK], values[TIER_PEAK])
-            tier_line = next_tier_line(values[SCALE], values[TIER_PEAK], limits)
-            low_line = max(values[PEAK] * (1.0 - values[MAX_DRAWDOWN]), tier_line)
-        if flags[row] & DAY_END:
+            peak_line, tier_line, low_line = quiet_lines(
+                values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN], values[SCALE], limits
+            )
+        if market.flags[row] & DAY_END:
             book_day(now, books)
+        values[EQUITY] = now
         if curves:
             gross = gross_of(now, market.mark[row], limits.short > 0.0, books)
             record_bar(account, bar + (row - first), now, gross, 0.0, books, recorder)
         row += 1
-    if row > first:
-        values[EQUITY] = equity_of(market.mark[row - 1], books)
     return row
 
 

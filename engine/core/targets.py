@@ -71,14 +71,17 @@ def compose_targets(invest: int, books: Books) -> None:
     An instrument that was stopped out has a target of 0 until its signal changes.
     """
     holdings = books.holdings
+    for n in range(holdings.shape[1]):
+        target = holdings[BASE, n] * holdings[SIGNAL, n]
+        holdings[TARGET, n] = target if books.lots[STOPPED, n] == 0 else 0.0
+    if invest != FULL:
+        return
     gross = 0.0
     signalled = 0.0
     for n in range(holdings.shape[1]):
-        target = holdings[BASE, n] * holdings[SIGNAL, n] if books.lots[STOPPED, n] == 0 else 0.0
-        holdings[TARGET, n] = target
         gross += holdings[BASE, n]
-        signalled += abs(target)
-    if invest == FULL and signalled > 0.0:
+        signalled += abs(holdings[TARGET, n])
+    if signalled > 0.0:
         factor = gross / signalled
         for n in range(holdings.shape[1]):
             holdings[TARGET, n] *= factor
@@ -115,6 +118,12 @@ def mark_decided_by_signals(signal_row: FloatArray, invest: int, books: Books) -
     A signal that is missing (NaN) leaves the one before. Under `FULL` a change moves the divisor, so every
     instrument is decided (RULINGS C1), unless the base weight is 0: that signal is no part of the divisor.
     """
+    news = 0
+    for n in range(signal_row.shape[0]):
+        differs = signal_row[n] != books.holdings[SIGNAL, n] and signal_row[n] == signal_row[n]
+        news += 1 if differs or books.lots[STOPPED, n] == 2 else 0
+    if news == 0:
+        return False
     changed = False
     divisor_moved = False
     for n in range(signal_row.shape[0]):
@@ -150,6 +159,8 @@ def mark_all_decided(cause: int, books: Books) -> None:
 def mark_decided_again(books: Books) -> bool:
     """Decide again what stands unfilled, for the cause that it was decided for first."""
     any_stands = False
+    if books.counts[BUSY] == 0:
+        return any_stands
     for n in range(books.lots.shape[1]):
         if books.lots[AGAIN, n] != 0:
             if books.lots[DECIDED, n] == 0:

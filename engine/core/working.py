@@ -9,13 +9,14 @@ import math
 
 import numpy as np
 
-from engine.compiled import NO, YES, constant, inlined_kernel, kernel
+from engine.compiled import NO, YES, constant, inlined_kernel, inner_kernel
 from engine.core.account import (
     AGAIN,
     ARMED,
     ARRIVES,
     BUSY,
     CAUSE,
+    DONE,
     ENTERED,
     EXPIRES,
     EXTREME,
@@ -56,6 +57,7 @@ from engine.core.fills import (
     book,
     bounded_price,
     fillable_lots,
+    notional_of,
     settle_order,
     spendable,
 )
@@ -141,15 +143,16 @@ def fill_inside(
     if lots[FORCE, n] == FOK and possible < abs(wanted):
         possible, reason = 0, FILL_OR_KILL
     if possible == 0:
-        settle_order(account, bar, n, reason, NO, books, recorder)
+        settle_order(account, bar, n, lots[DONE, n], reason, NO, books, recorder)
         return 0.0
-    notional = possible * lot_size * (price_e8 / PRICE_UNITS)
+    notional = notional_of(possible, lot_size, price_e8)
     fee = maker_fee(notional, costs) if maker else taker_fee(notional, costs)
-    signed = book(
-        account, bar, n, side * possible, price_e8, fee, lots[CAUSE, n], reason, lots[ORDER, n],
+    signed = side * notional
+    book(
+        account, bar, n, side * possible, price_e8, signed, fee, lots[CAUSE, n], reason, lots[ORDER, n],
         MAKER if maker else TAKER, lot_size, books, recorder,
     )  # fmt: skip
-    after_fill(account, bar, n, side * possible, price_e8, reason, NO, ENTERED_INSIDE, books, recorder)
+    after_fill(account, bar, n, side * possible, price_e8, reason, NO, ENTERED_INSIDE, YES, books, recorder)
     return signed
 
 
@@ -195,9 +198,10 @@ def close_protected(
             price_e8 = max(0, fill_price_e8(price, side, possible * lot_size, market.volume[row, n], costs))
             if taking:
                 price_e8 = bounded_price(price_e8, RESTING_LIMIT, side, books.holdings[TAKE, n])
-        notional = possible * lot_size * (price_e8 / PRICE_UNITS)
+        notional = notional_of(possible, lot_size, price_e8)
         fee = maker_fee(notional, costs) if maker else taker_fee(notional, costs)
         filled = side * possible
+        lots[USED, n] += possible
         if taking:
             lots[TAKEN, n] += filled
         if possible == abs(held):
@@ -206,18 +210,19 @@ def close_protected(
             close_order(account, bar, number, done, NO_REASON, books.counts, recorder)
             lots[STOP_ORDER + (cause - STOP_CAUSE), n] = -1
             disarm(account, bar, n, ONE_CANCELS_OTHER, books, recorder)
-        signed = book(
-            account, bar, n, filled, price_e8, fee, cause, reason, number, MAKER if maker else TAKER,
-            lot_size, books, recorder,
+        signed = side * notional
+        book(
+            account, bar, n, filled, price_e8, signed, fee, cause, reason, number,
+            MAKER if maker else TAKER, lot_size, books, recorder,
         )  # fmt: skip
     if taking and lots[LOTS, n] != 0:
         if signed != 0.0 and lots[PENDING, n] != 0 and (lots[PENDING, n] > 0) == (side > 0):
             # An exit that is under way was made for more than there is now: it would sell what is not held.
-            settle_order(account, bar, n, REPLACED, YES, books, recorder)
+            settle_order(account, bar, n, lots[DONE, n], REPLACED, YES, books, recorder)
         return signed
     lots[STOPPED, n] = 2
     if lots[PENDING, n] != 0:
-        settle_order(account, bar, n, POSITION_CLOSED, NO, books, recorder)
+        settle_order(account, bar, n, lots[DONE, n], POSITION_CLOSED, NO, books, recorder)
     if lots[LOTS, n] != 0:
         close_order(account, bar, number, lots[LOTS, n] - held, reason, books.counts, recorder)
         lots[STOP_ORDER + (cause - STOP_CAUSE), n] = -1
@@ -297,7 +302,7 @@ def expires(bar: int, n: int, flags: int, books: Books) -> bool:
     return over
 
 
-@kernel
+@inner_kernel
 def work_orders(
     account: int,
     row: int,
@@ -333,5 +338,5 @@ def work_orders(
     for n in range(instruments):
         lots[ENTERED, n] = 0
         if lots[PENDING, n] != 0 and expires(bar, n, market.flags[row], books):
-            settle_order(account, bar, n, EXPIRED, NO, books, recorder)
+            settle_order(account, bar, n, lots[DONE, n], EXPIRED, NO, books, recorder)
     return traded, net

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel
 from engine.domain.panel import FloatArray
 
 
-@kernel
+@inner_kernel
 def of_column(column: int, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
     """Give every instrument the value of one."""
     for row in range(rows):
@@ -15,7 +15,7 @@ def of_column(column: int, x: FloatArray, out: FloatArray, rows: int, n: int) ->
             out[k] = value
 
 
-@kernel
+@inner_kernel
 def cross_rank(x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
     """Rank among the instruments of the bar, from 0 (smallest) to 1 (largest); ties share the middle.
 
@@ -39,7 +39,7 @@ def cross_rank(x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
                 out[row * n + j] = doubled / (2.0 * (count - 1))
 
 
-@kernel
+@inner_kernel
 def top_k(k: int, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
     """1 for the `k` largest of the bar, else 0; of equal values the earlier instrument is taken."""
     for row in range(rows):
@@ -55,7 +55,7 @@ def top_k(k: int, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
             out[row * n + j] = 1.0 if before < k else 0.0
 
 
-@kernel
+@inner_kernel
 def cross_moment(measure: float, x: FloatArray, out: FloatArray, rows: int, n: int) -> None:
     """Distance to the mean of the bar (`measure` 0), in sample standard deviations (1), or that mean (2).
 
@@ -86,7 +86,7 @@ def cross_moment(measure: float, x: FloatArray, out: FloatArray, rows: int, n: i
                 out[row * n + j] = (values[j] - mean) / scale if scale > 0.0 else np.nan
 
 
-@kernel
+@inner_kernel
 def cross_residual(x: FloatArray, y: FloatArray, out: FloatArray, rows: int, n: int) -> None:
     """Distance of `x` to a line through the bar's points (y, x): a regression on `y` with intercept.
 

@@ -7,26 +7,26 @@ import math
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel
 from engine.domain.panel import FloatArray
 from engine.features.opcodes import Op
 
 
-@kernel
+@inner_kernel
 def fill(value: float, out: FloatArray) -> None:
     """Write a constant."""
     for k in range(out.shape[0]):
         out[k] = value
 
 
-@kernel
+@inner_kernel
 def copy(x: FloatArray, out: FloatArray) -> None:
     """Copy a panel field, where a root is nothing but a field."""
     for k in range(out.shape[0]):
         out[k] = x[k]
 
 
-@kernel
+@inner_kernel
 def unary(op: int, x: FloatArray, out: FloatArray) -> None:  # noqa: C901  # a loop an operator
     """Apply a function of one value. The logarithm of a number that is not positive is NaN."""
     size = out.shape[0]
@@ -60,7 +60,7 @@ def unary(op: int, x: FloatArray, out: FloatArray) -> None:  # noqa: C901  # a l
             out[k] = 1.0 if x[k] == x[k] else 0.0
 
 
-@kernel
+@inner_kernel
 def arithmetic(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     """Combine two values. Division by zero follows IEEE 754."""
     size = out.shape[0]
@@ -86,7 +86,7 @@ def arithmetic(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
             out[k] = max(x[k], y[k]) if known else np.nan
 
 
-@kernel
+@inner_kernel
 def comparison(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     """Compare or combine truths: 1, 0, or NaN if either side is NaN. Any number but 0 counts as true."""
     size = out.shape[0]
@@ -120,7 +120,7 @@ def comparison(op: int, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
             out[k] = (1.0 if x[k] != 0.0 or y[k] != 0.0 else 0.0) if known else np.nan
 
 
-@kernel
+@inner_kernel
 def where(condition: FloatArray, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     """Choose: the side that is not chosen may be NaN, the condition may not."""
     for k in range(out.shape[0]):

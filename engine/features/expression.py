@@ -251,6 +251,9 @@ def node(
 ) -> Expression:
     """Return the one expression with this outermost operator; `operators` has the public constructors."""
     key = (op, inputs, parameters, function)
+    known = _known.get(key)
+    if known is not None:
+        return known
     with _lock:
         known = _known.get(key)
         if known is None:

@@ -131,6 +131,8 @@ class _Graph:
 
     def order(self, roots: Sequence[Expression], owner: int) -> list[Expression]:
         """Return the nodes of one owner below the roots, inputs first. Leaves are read, not run."""
+        if len(roots) == 1 and not any(self.owner[child] == owner for child in self.children[roots[0]]):
+            return [roots[0]] if self.owner[roots[0]] == owner and roots[0].op not in LEAVES else []
         found: dict[Expression, None] = {}
         seen: set[Expression] = set()
         stack = list(reversed(roots))
@@ -163,6 +165,12 @@ class _Writer:
 
     def write(self, section: list[Expression], keep: set[Expression]) -> None:
         """Append nodes; slots of those not in `keep` are given back after their last use in the section."""
+        if len(section) == 1:
+            # Nothing of the section is an input of it. A sweep has thousands of such sections.
+            node = section[0]
+            inputs = self.graph.children[node]
+            self.slot[node] = self.append(node.op, [self.code(child) for child in inputs], node)
+            return
         uses: dict[Expression, int] = {}
         for node in section:
             for child in self.graph.children[node]:
@@ -184,7 +192,7 @@ class _Writer:
             slot = self.slots
             self.slots += 1
         length, number = (0, 0.0) if op is Op.COPY else _arguments(node, self.symbols)
-        self.nodes.append((op, *codes, *(0,) * (3 - len(codes)), slot, self.state_size, length))
+        self.nodes.append((op.value, *codes, *(0,) * (3 - len(codes)), slot, self.state_size, length))
         self.numbers.append(number)
         self.state_size += state_units(op, length) * len(self.symbols)
         return slot

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel
 from engine.domain.panel import FloatArray, IntArray
 from engine.features.cross_section import cross_moment, cross_rank, cross_residual, of_column, top_k
 from engine.features.elementwise import arithmetic, comparison, copy, fill, unary, where
@@ -71,7 +71,7 @@ class Program(NamedTuple):
     n: int
 
 
-@kernel
+@inner_kernel
 def run_nodes(  # noqa: C901  # one branch an operator reads better than a table of tables
     program: Program,
     first: int,
@@ -202,3 +202,8 @@ class Bound:
 
     compiled: CompiledProgram
     data: FloatArray
+
+    @property
+    def has_roots(self) -> bool:
+        """Whether there is anything to evaluate."""
+        return len(self.compiled.program.root_slot) > 0

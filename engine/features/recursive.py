@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel
 from engine.domain.panel import FloatArray
 
 AVERAGE_UNITS = 2
@@ -13,7 +13,7 @@ KNOWN_UNITS = 2
 _UNKNOWN, _OUT, _IN = 0.0, 1.0, 2.0
 
 
-@kernel
+@inner_kernel
 def exponential_average(
     state: FloatArray,
     offset: int,
@@ -44,7 +44,7 @@ def exponential_average(
         state[base + 1] = value
 
 
-@kernel
+@inner_kernel
 def latch(
     state: FloatArray,
     offset: int,
@@ -84,7 +84,7 @@ def latch(
         state[base + 1] = age
 
 
-@kernel
+@inner_kernel
 def bars_since(
     state: FloatArray, offset: int, limit: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:
@@ -110,7 +110,7 @@ def bars_since(
         state[base + 1] = age
 
 
-@kernel
+@inner_kernel
 def last_known(
     state: FloatArray, offset: int, limit: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:

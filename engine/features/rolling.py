@@ -11,7 +11,7 @@ row costs the same whatever the length, and nothing depends on the size of block
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel
 from engine.domain.panel import FloatArray
 
 LAG_HEADER = 2
@@ -26,7 +26,7 @@ PAIR_HEADER = 16
 _ROUNDING = 4e-16
 
 
-@kernel
+@inner_kernel
 def lag(
     state: FloatArray, offset: int, length: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:
@@ -53,7 +53,7 @@ def lag(
         state[base + 1] = full
 
 
-@kernel
+@inner_kernel
 def rolling_sum(
     state: FloatArray,
     offset: int,
@@ -108,7 +108,7 @@ def rolling_sum(
         state[base + 5] = centre_fresh
 
 
-@kernel
+@inner_kernel
 def rolling_std(
     state: FloatArray, offset: int, length: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:
@@ -174,7 +174,7 @@ def rolling_std(
         state[base + 7] = second_fresh
 
 
-@kernel
+@inner_kernel
 def rolling_extreme(
     state: FloatArray,
     offset: int,
@@ -222,7 +222,7 @@ def rolling_extreme(
         state[base + 2] = prefix
 
 
-@kernel
+@inner_kernel
 def rolling_quantile(
     state: FloatArray,
     offset: int,
@@ -275,7 +275,7 @@ def rolling_quantile(
         state[base + 1] = count
 
 
-@kernel
+@inner_kernel
 def rolling_rank(
     state: FloatArray, offset: int, length: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:
@@ -308,7 +308,7 @@ def rolling_rank(
         state[base + 1] = full
 
 
-@kernel
+@inner_kernel
 def rolling_pair(
     state: FloatArray,
     offset: int,

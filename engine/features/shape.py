@@ -6,7 +6,7 @@ alone, to the last bit, and not on where the data began.
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inner_kernel, kernel
 from engine.domain.panel import FloatArray
 from engine.features.opcodes import Op
 
@@ -75,7 +75,7 @@ def _shape(op: int, ring: FloatArray, oldest: int, length: int) -> float:
     return float(scale * fourth / (deviation * deviation * deviation * deviation) - normal)
 
 
-@kernel
+@inner_kernel
 def rolling_shape(
     state: FloatArray, offset: int, length: int, op: int, x: FloatArray, out: FloatArray, rows: int, n: int
 ) -> None:

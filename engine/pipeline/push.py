@@ -188,6 +188,7 @@ class Pipeline:
             mark=np.zeros((1, count)),
             volume=np.empty((1, count)),
             flags=np.zeros(1, dtype=np.uint8),
+            next_flag=np.zeros(0, dtype=np.int64),
             leaves=np.zeros((1, count), dtype=np.uint8),
             funding=np.zeros((1 if has_funding else 0, count)),
             lot_size=np.full(count, rules.lot_size),

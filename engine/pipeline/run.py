@@ -53,12 +53,17 @@ class Column:
         The signal; None is 1 on every bar.
     order_roots
         How its orders are shaped (`engine.features.orders.Orders.roots`); empty: as the rules say.
+    rows
+        The account lives on rows `rows[0]` to `rows[1]` (not including it) instead of those of `Settings`,
+        inside of which they lie. A fold of a walk-forward is such a range: its signals are the columns of
+        other folds as well, and keep their warm-up.
     """
 
     plan: Plan
     root: Expression | None = None
     invest: Invest = Invest.SCALED
     order_roots: tuple[Expression, ...] = ()
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +125,7 @@ class Outcome:
         Shape (P, number of reasons).
     equity, cash, gross, row_turnover, decided
         With `CURVES`: shapes (P, rows), and (P, rows, N) for the weights decided after limits (NaN: none).
+        0 on rows on which an account does not live.
     fill_records, order_records, close_records, accrual_records
         With `RECORDS`: one array an account, columns as `engine.core.records` names them.
     decisions
@@ -186,24 +192,28 @@ def run_all(
                 f"column {place}: the plan has {column.plan.weights.shape[1]} instruments, "
                 f"the panel {instruments}"
             )
-        if column.plan.rows[0] < start:
+        begin, end = column.rows or (start, stop)
+        if not start <= begin < end <= stop:
+            raise InvalidValueError(f"column {place}: rows {begin} to {end} are not inside {start} to {stop}")
+        if column.plan.rows[0] < begin:
             raise InvalidValueError(
-                f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {start}"
+                f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {begin}"
             )
         refuse_without_range(column.order_roots, has_range=panel.has_range)
-    order = sorted(range(len(columns)), key=lambda p: _place_key(columns[p]))
+    order = _together(columns)
     ordered = [columns[p] for p in order]
     plans = pack_plans([c.plan for c in ordered], [c.invest for c in ordered])
     market = market_of(panel, settings.rules)
     chunks = deal(panel, [c.root for c in ordered], [c.order_roots for c in ordered], threads)
     terms = terms_of(settings)
+    lives = np.array([column.rows or (start, stop) for column in ordered], dtype=np.int64).T.copy()
 
     def run(recorder: Recorder) -> Accounts:
         accounts = new_accounts(len(ordered), instruments, settings.cash)
         walk_chunks(
             chunks,
-            start,
-            stop,
+            lives[0],
+            lives[1],
             market,
             plans,
             terms,
@@ -242,10 +252,18 @@ def refuse_without_range(order_roots: Sequence[Expression], *, has_range: bool) 
         )
 
 
-def _place_key(column: Column) -> tuple[tuple[str, ...], str]:
-    """Return the key that puts columns of one signal together, so that a block evaluates it once."""
-    style = tuple(root.hash for root in column.order_roots)
-    return style, "" if column.root is None else column.root.hash
+def _together(columns: Sequence[Column]) -> list[int]:
+    """Return the columns in an order in which those of one signal follow each other: a block evaluates it once.
+
+    Equal expressions are one object, so no graph needs to be hashed.
+    """
+    places: dict[object, int] = {}
+    styles: dict[object, int] = {}
+    keys = []
+    for column in columns:
+        style = styles.setdefault(column.order_roots, len(styles))
+        keys.append((style, places.setdefault(column.root, len(places))))
+    return sorted(range(len(columns)), key=keys.__getitem__)
 
 
 def _sharpe(accounts: Accounts, days_per_year: int) -> FloatArray:

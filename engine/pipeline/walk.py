@@ -20,12 +20,16 @@ from engine.features.expression import Expression
 from engine.features.program import Bound, Program, run_nodes
 
 
+_QUIET_VALUES = 131_072
+"""Marks of a block without signals: they stay in the processor's cache while accounts walk over them."""
+
+
 @kernel
 def walk(
     first: int,
     last: int,
-    start: int,
-    stop: int,
+    start: IntArray,
+    stop: IntArray,
     block: int,
     program: Program,
     data: FloatArray,
@@ -41,10 +45,12 @@ def walk(
     accounts: Accounts,
     recorder: Recorder,
 ) -> None:
-    """Evaluate signals from row 0 on and walk accounts `first` to `last` over rows `start` to `stop`.
+    """Evaluate signals from row 0 on and walk accounts `first` to `last`.
 
     Parameters
     ----------
+    start, stop
+        Shape (P,): each account lives on rows `start` to `stop`, not including it.
     block
         Rows evaluated at a time. No result depends on it.
     flat, scratch
@@ -57,8 +63,11 @@ def walk(
     styles
         As `engine.core.step.advance` takes them, the same for accounts `first` to `last`.
     """
-    for row in range(0, stop, block):
-        rows = min(block, stop - row)
+    end = 0
+    for account in range(first, last):
+        end = max(end, stop[account])
+    for row in range(0, end, block):
+        rows = min(block, end - row)
         run_nodes(program, program.shared_start, program.shared_stop, data, row, rows, state, flat)
         evaluated = -1
         for account in range(first, last):
@@ -75,15 +84,16 @@ def walk(
                     flat,
                 )
                 evaluated = root
-            begin = max(row, start)
+            begin = max(row, start[account])
+            until = min(row + rows, stop[account])
             signals = ones
             if root >= 0:
-                signals = scratch[program.root_slot[root], begin - row :]
-            if begin < row + rows:
+                signals = scratch[program.root_slot[root], max(0, begin - row) :]
+            if begin < until:
                 advance(
                     account,
                     begin,
-                    row + rows,
+                    until,
                     begin,
                     signals,
                     root >= 0,
@@ -119,27 +129,19 @@ def deal(
     whole panel.
     """
     plain = np.zeros((0, 1, len(panel.instruments)))
-    keys = [tuple(root.hash for root in style) for style in order_roots]
     even = {int(edge) for edge in np.linspace(0, len(roots), min(threads, len(roots)) + 1)}
-    edges = sorted(even | {place for place in range(1, len(roots)) if keys[place] != keys[place - 1]})
+    changes = {place for place in range(1, len(roots)) if order_roots[place] != order_roots[place - 1]}
     chunks = []
-    for first, last in pairwise(edges):
-        places: dict[str, int] = {}
-        distinct: list[Expression] = []
-        root_of = np.full(last - first, -1, dtype=np.int64)
-        for account in range(first, last):
-            root = roots[account]
-            if root is not None:
-                if root.hash not in places:
-                    places[root.hash] = len(distinct)
-                    distinct.append(root)
-                root_of[account - first] = places[root.hash]
+    for first, last in pairwise(sorted(even | changes)):
+        places: dict[Expression | None, int] = {None: -1}
+        root_of = [places.setdefault(root, len(places) - 1) for root in roots[first:last]]
+        distinct = [root for root in places if root is not None]
         chunks.append(
             Chunk(
                 first=first,
                 last=last,
                 bound=bind(distinct, panel),
-                root_of=root_of,
+                root_of=np.array(root_of, dtype=np.int64),
                 styles=evaluate(order_roots[first], panel) if order_roots[first] else plain,
             )
         )
@@ -148,8 +150,8 @@ def deal(
 
 def walk_chunks(
     chunks: Sequence[Chunk],
-    start: int,
-    stop: int,
+    start: IntArray,
+    stop: IntArray,
     market: Market,
     plans: Plans,
     terms: Terms,
@@ -157,13 +159,17 @@ def walk_chunks(
     recorder: Recorder,
     threads: int,
 ) -> None:
-    """Walk all accounts over rows `start` to `stop`, a thread a chunk. Accounts and recorder are written."""
+    """Walk all accounts over their rows, a thread a chunk. Accounts and recorder are written."""
     instruments = market.mark.shape[1]
 
     def walk_chunk(chunk: Chunk) -> None:
         compiled = chunk.bound.compiled
         block = compiled.block_rows
-        flat = compiled.new_scratch(block)
+        evaluated = block
+        if not chunk.bound.has_roots:
+            # Nothing is evaluated, and an account is taken up again less often.
+            block, evaluated = max(1, _QUIET_VALUES // instruments), 1
+        flat = compiled.new_scratch(evaluated)
         walk(
             chunk.first,
             chunk.last,
@@ -174,7 +180,7 @@ def walk_chunks(
             chunk.bound.data,
             compiled.new_state(),
             flat,
-            flat.reshape(compiled.slots, block, instruments),
+            flat.reshape(compiled.slots, evaluated, instruments),
             chunk.root_of,
             np.ones((1, instruments)),
             chunk.styles,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.compiled import kernel
 from engine.core.account import EXITS, FILLS, HALTS, REASONS, TARGET, Accounts, Books, new_accounts
 from engine.core.market import Market, advance_marks, market_of
 from engine.core.records import Recorder
@@ -142,6 +143,26 @@ def test_a_walk_equals_its_single_steps(
     assert_same(whole, (accounts, recorder))
 
 
+@pytest.mark.parametrize(("seed", "instruments", "invest", "drift_band"), CASES)
+def test_what_is_recorded_changes_nothing(
+    seed: int, instruments: int, invest: Invest, drift_band: float
+) -> None:
+    rows = 400
+    panel = random_panel(rows, instruments, seed=seed, volatility=0.03, holes=0.02)
+    signals = random_signals(rows, instruments, seed)
+    plans = pack_plans([random_plan(rows, instruments, seed, drift_band)], [invest])
+
+    accounts = new_accounts(1, instruments, 10_000.0)
+    simulate(
+        0, 1, 0, rows, signals[None], True, np.zeros(1, dtype=np.int64), np.zeros((0, 1, instruments)),
+        market_of(panel, RULES), plans, TERMS, accounts, new_recorder(1, rows, instruments, 0, curves=False),
+    )  # fmt: skip
+
+    recorded = run_whole(panel, signals, plans)[0]
+    for mine, theirs in zip(accounts, recorded, strict=True):
+        assert mine.tobytes() == theirs.tobytes()
+
+
 @pytest.mark.parametrize("holes", [0.0, 0.02])
 def test_marks_of_a_panel_are_those_that_a_stream_carries_forward(holes: float) -> None:
     panel = random_panel(200, 4, seed=11, holes=holes)
@@ -155,6 +176,20 @@ def test_marks_of_a_panel_are_those_that_a_stream_carries_forward(holes: float) 
     assert market.leaves.tobytes() == np.concatenate([bar.leaves for bar in streamed]).tobytes()
     assert market.flags.tobytes() == np.concatenate([bar.flags for bar in streamed]).tobytes()
     assert bool(market.leaves.any()) == (holes > 0.0)
+
+
+@kernel
+def every_bar_in_full(
+    signals: FloatArray,
+    styles: FloatArray,
+    market: Market,
+    plans: Plans,
+    terms: Terms,
+    books: Books,
+    recorder: Recorder,
+) -> None:
+    for row in range(signals.shape[0]):
+        full_bar(0, row, row, signals[row], styles, market, plans, terms, books, recorder)
 
 
 @pytest.mark.parametrize(("seed", "instruments", "invest", "drift_band"), CASES)
@@ -171,8 +206,7 @@ def test_bars_that_are_skipped_are_bars_on_which_nothing_happens(
     accounts = new_accounts(1, instruments, 10_000.0)
     recorder = new_recorder(1, rows, instruments, 0, curves=True, counted=whole[0])
     books = Books(accounts.values[0], accounts.counts[0], accounts.holdings[0], accounts.lots[0])
-    for row in range(rows):
-        full_bar(0, row, row, signals[row], PLAIN, market, plans, TERMS, books, recorder)
+    every_bar_in_full(signals, PLAIN, market, plans, TERMS, books, recorder)
 
     for scratch in (whole[0], accounts):
         scratch.holdings[:, TARGET] = 0.0

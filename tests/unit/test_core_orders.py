@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from engine.compiled import kernel
 from engine.core.account import ACCRUED, BUSY, CASH, LOTS, REASONS, TRADES
 from engine.core.records import NO_TARGET
 from engine.core.settings import FRICTIONLESS, UNLIMITED, Costs, Limits, Rules
@@ -872,9 +873,14 @@ def test_a_price_of_a_few_ticks_is_no_trap() -> None:
     assert played.accounts.lots[0, LOTS, 0] == 0
 
 
+@kernel
+def sized(weight: float) -> int:
+    return lots_for_weight(weight, 1e6, 0.0, 1e-7, 1e-12)
+
+
 def test_lots_never_leave_what_integers_and_journals_hold() -> None:
     for weight in (1.0, -1.0):
-        lots = lots_for_weight(weight, 1e6, 0.0, 1e-7, 1e-12)
+        lots = sized(weight)
         assert abs(lots) < 2**52
         assert (lots > 0) == (weight > 0)
 
