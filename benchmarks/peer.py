@@ -41,7 +41,7 @@ _FREQUENCY = {"1m": "1min", "1h": "1h", "1d": "1D"}
 
 
 def available_engines(workload: Workload) -> tuple[str, ...]:
-    """Return the forms that are installed; the Rust engine is an optional extra, weight sets have one form."""
+    """Return the forms that are installed: Rust is an optional extra, weight sets have one form."""
     names = [name for name in ENGINES if not (isinstance(workload, RebalanceWorkload) and is_lean(name))]
     if find_spec("vectorbt_rust") is None:
         names = [name for name in names if ENGINES[name] == "numba"]
@@ -172,8 +172,10 @@ def run_folds(workload: FoldWorkload) -> PeerRun:
     """Cut the folds out as the documentation does; averages begin anew in each."""
     length = workload.folds[0][1] - workload.folds[0][0]
     cut = {"n": len(workload.folds), "window_len": length, "left_to_right": False}
-    close = _series(workload.panel, "close").vbt.rolling_split(**cut)[0]
-    open_ = _series(workload.panel, "open").vbt.rolling_split(**cut)[0]
+    close, open_ = (
+        getattr(_series(workload.panel, name), "vbt").rolling_split(**cut)[0]  # noqa: B009  # no type knows it
+        for name in ("close", "open")
+    )
     fast_windows, slow_windows = _windows(workload)
     fast = vbt.MA.run(close, fast_windows, short_name="fast", run_unique=True)
     slow = vbt.MA.run(close, slow_windows, short_name="slow", run_unique=True)
@@ -220,7 +222,9 @@ def run_folds_lean(workload: FoldWorkload, quantities: FloatArray | None = None)
     entries, exits = zip(*(_one_later(above[first:last]) for first, last in workload.folds), strict=True)
     pairs = len(workload.pairs)
     close, open_ = (
-        np.hstack([np.broadcast_to(prices[first:last], (last - first, pairs)) for first, last in workload.folds])
+        np.hstack(
+            [np.broadcast_to(prices[first:last], (last - first, pairs)) for first, last in workload.folds]
+        )
         for prices in (workload.panel.close, workload.panel.open)
     )
     return _from_signals(workload, close, open_, np.hstack(entries), np.hstack(exits), quantities)

@@ -164,7 +164,7 @@ class FoldWorkload:
         return run_all(self.panel, self.columns(), settings, detail=Detail.METRICS)
 
     def run_without_limits(self) -> tuple[Equities, FloatArray]:
-        """Run with limits out of reach; return final equities, and units bought, shape (fold rows, columns)."""
+        """Run with limits out of reach; return final equities and the units bought, (fold rows, columns)."""
         settings = Settings(
             costs=COSTS, rules=_out_of_reach(RULES_INTRADAY), limits=UNLIMITED, cash=self.cash
         )

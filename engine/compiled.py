@@ -67,13 +67,19 @@ _OPTIONS: dict[str, Any] = {
     "_nrt": False,
     "no_cfunc_wrapper": True,
 }
+# Numba's compiler has no types.
+_Library: Any = JITCodeLibrary
+_Lowering: Any = NativeLowering
+_Compiler: Any = CompilerBase
+_PASSES: Any = DefaultPassBuilder
+_registered: Any = register_pass
 
 
-class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+class _InnerLibrary(_Library):  # type: ignore[misc]
     """Code that waits to be linked into a kernel: there it is optimised and made executable, once."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
+        ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001  # numba has no other way
 
     def _optimize_final_module(self) -> None:
         """Leave it as it is."""
@@ -83,8 +89,8 @@ class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
         self._finalized = True
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _InnerLowering(NativeLowering):  # type: ignore[misc]  # numba has no types
+@_registered(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(_Lowering):  # type: ignore[misc]
     _name = "inner_lowering"
 
     def run_pass(self, state: Any) -> bool:
@@ -103,16 +109,19 @@ class _InnerLowering(NativeLowering):  # type: ignore[misc]  # numba has no type
         return True
 
 
-class _InnerCompiler(CompilerBase):  # type: ignore[misc]  # numba has no types
+class _InnerCompiler(_Compiler):  # type: ignore[misc]
     def define_pipelines(self) -> list[Any]:
         """Return numba's own passes, with another last one."""
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes = _PASSES.define_nopython_pipeline(self.state)
         passes.passes = [
             (_InnerLowering if step is NativeLowering else step, told) for step, told in passes.passes
         ]
-        passes._finalized = False
+        passes._finalized = False  # noqa: SLF001  # numba has no other way
         passes.finalize()
         return [passes]
+
+
+_INNER_OPTIONS: dict[str, Any] = _OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": _InnerCompiler}
 
 
 def kernel(function: _Function) -> _Function:
@@ -130,8 +139,7 @@ def inner_kernel(function: _Function) -> _Function:
     It is translated, but optimised and made executable only as a part of the kernels that it is linked into:
     to do so for each function as well took most of the time of a first start.
     """
-    compiled = numba.njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **_OPTIONS)
-    return cast(_Function, compiled(function))
+    return cast(_Function, numba.njit(**_INNER_OPTIONS)(function))
 
 
 def inlined_kernel(function: _Function) -> _Function:
@@ -139,7 +147,4 @@ def inlined_kernel(function: _Function) -> _Function:
 
     A call passes tuples of arrays word by word: on the path of an order the calls cost ten times the work.
     """
-    compiled = numba.njit(
-        forceinline=True, no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **_OPTIONS
-    )
-    return cast(_Function, compiled(function))
+    return cast(_Function, numba.njit(forceinline=True, **_INNER_OPTIONS)(function))

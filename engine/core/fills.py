@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from engine.compiled import NO, YES, constant, inlined_kernel, inner_kernel
+from engine.compiled import NO, constant, inlined_kernel, inner_kernel
 from engine.core.account import (
     AGAIN,
     ARMED,
@@ -195,7 +195,7 @@ def settle_order(
     books: Books,
     recorder: Recorder,
 ) -> None:
-    """Close a pending order of which `done` lots are filled; `stands`: what was not filled is decided again on this bar."""
+    """Close a pending order, `done` lots of it filled; `stands`: the rest is decided again on this bar."""
     counts, lots = books.counts, books.lots
     if reason != NO_REASON:
         counts[REASONS + reason] += 1
@@ -409,7 +409,9 @@ def fill_buys(
                 account, bar, n, possible, price_e8, notional, taker_fee(notional, costs), lots[CAUSE, n],
                 reason, lots[ORDER, n], TAKER, lot_size, books, recorder,
             )  # fmt: skip
-            after_fill(account, bar, n, possible, price_e8, reason, stands, ENTERED_AT_OPEN, styled, books, recorder)
+            after_fill(
+                account, bar, n, possible, price_e8, reason, stands, ENTERED_AT_OPEN, styled, books, recorder
+            )
         else:
             settle_order(account, bar, n, lots[DONE, n], reason, stands, books, recorder)
     return traded

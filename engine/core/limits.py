@@ -155,8 +155,14 @@ def apply_limits(
     # With fewer than four instruments a cap of a quarter would forbid being invested at all.
     instrument_cap = limits.instrument if instruments >= 4 else max(limits.instrument, 1.0)
     largest = -1
+    cut = 0
     for n in range(instruments):
+        target = holdings[TARGET, n]
+        within = (abs(target) <= instrument_cap) & ((target >= 0.0) | (limits.short > 0.0))
+        cut += 0 if within & (scale >= 1.0) else 1
+        largest = max(largest, cluster[n])
         lots[CUT, n] = 0
+    for n in range(instruments if cut > 0 else 0):
         if not lots[DECIDED, n]:
             continue
         if holdings[TARGET, n] < 0.0 and limits.short <= 0.0:
@@ -168,7 +174,6 @@ def apply_limits(
         if abs(holdings[TARGET, n]) > instrument_cap:
             holdings[TARGET, n] = instrument_cap if holdings[TARGET, n] > 0.0 else -instrument_cap
             lots[CUT, n] = CUT_INSTRUMENT
-        largest = max(largest, cluster[n])
     for group in range(largest + 1):
         cap_group(limits.cluster, group, lot_size, cluster, mark_row, equity, CUT_CLUSTER, holdings, lots)
     # A tier bounds what is held besides as well, so a decided target cannot use room that a tier took away.

@@ -29,14 +29,14 @@ def equity_of(mark_row: FloatArray, books: Books) -> float:
 
 
 @inlined_kernel
-def equities_ahead(row: int, mark: FloatArray, books: Books) -> tuple[int, float, float, float, float]:
+def equities_ahead(row: int, mark: FloatArray, books: Books) -> tuple[int, tuple[float, float, float, float]]:
     """Return how many rows are known, one or four, and `equity_of` those from `row` on, holdings unchanged.
 
     The sum of a row waits for its last addition. Four rows abreast do not wait for one another, and each is
     still summed in instrument order, so the bits are the same.
     """
     if row + 4 > mark.shape[0]:
-        return 1, equity_of(mark[row], books), 0.0, 0.0, 0.0
+        return 1, (equity_of(mark[row], books), 0.0, 0.0, 0.0)
     first = books.values[CASH]
     second, third, fourth = first, first, first
     for n in range(mark.shape[1]):
@@ -45,7 +45,7 @@ def equities_ahead(row: int, mark: FloatArray, books: Books) -> tuple[int, float
         second += units * mark[row + 1, n]
         third += units * mark[row + 2, n]
         fourth += units * mark[row + 3, n]
-    return 4, first, second, third, fourth
+    return 4, (first, second, third, fourth)
 
 
 @inlined_kernel

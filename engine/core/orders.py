@@ -47,6 +47,7 @@ from engine.core.styles import (
     STYLE_TRAIL,
     STYLE_TRIGGER,
 )
+from engine.core.together import emit_together, goes_together
 from engine.domain.orders import OrderKind, TimeInForce
 from engine.domain.panel import FloatArray
 from engine.domain.reasons import Cause, Reason
@@ -160,15 +161,30 @@ def emit_orders(
     Reads rows `TARGET` and `DECIDED`; a tier may only reduce, a halt closes. What reduces a position is sent
     as a plain order whatever the style: a way out does not wait for a price.
     """
-    rules = terms.rules
-    equity = books.values[EQUITY]
-    mark_row = market.mark[row]
-    lots = books.lots
+    rules, mark_row = terms.rules, market.mark[row]
     apply_limits(
-        books.values[SCALE], terms.limits, rules.lot_size, market.cluster, mark_row, equity, books.holdings,
-        lots,
+        books.values[SCALE], terms.limits, rules.lot_size, market.cluster, mark_row, books.values[EQUITY],
+        books.holdings, books.lots,
     )  # fmt: skip
     size_orders(mark_row, market, rules, books)
+    together = goes_together(styles, market, terms, recorder)
+    if not together or not emit_together(mark_row, bar, market, rules, books):
+        emit_one_by_one(account, row, bar, styles, market, rules, books, recorder)
+
+
+@inlined_kernel
+def emit_one_by_one(
+    account: int,
+    row: int,
+    bar: int,
+    styles: FloatArray,
+    market: Market,
+    rules: Rules,
+    books: Books,
+    recorder: Recorder,
+) -> None:
+    """Turn decided and sized targets into orders, with everything that can come between."""
+    mark_row, lots = market.mark[row], books.lots
     for n in range(mark_row.shape[0]):
         cause = lots[DECIDED, n]
         if cause == 0:

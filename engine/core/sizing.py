@@ -34,7 +34,7 @@ def rest_price(price: float, side: int, tick_size: float) -> float:
 
 
 @inlined_kernel
-def limit_price(reference: float, side: int, bound_bps: float, tick_size: float) -> float:
+def limit_price(reference: float, side: float, bound_bps: float, tick_size: float) -> float:
     """Return the worst price that a marketable limit accepts: a buy rounded down to the tick, a sell up.
 
     It lies a tick beyond the reference at least: a bound that is narrower than that would let nobody out.

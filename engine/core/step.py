@@ -6,7 +6,6 @@ so a run does not depend on where it was cut: many bars, or one at a time as in 
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.compiled import inlined_kernel
 from engine.core.account import (
@@ -46,6 +45,7 @@ from engine.core.marks import (
 from engine.core.records import Recorder
 from engine.core.settings import Limits, Terms
 from engine.core.targets import Plans
+from engine.core.together import fill_together, goes_together
 from engine.core.working import work_orders
 from engine.domain.panel import FloatArray
 
@@ -55,6 +55,7 @@ def full_bar(
     account: int,
     row: int,
     bar: int,
+    known: float,
     signal_row: FloatArray,
     styles: FloatArray,
     market: Market,
@@ -63,23 +64,35 @@ def full_bar(
     books: Books,
     recorder: Recorder,
 ) -> None:
-    """Walk one bar in full: fill and book, book out, accrue, mark, decide (DESIGN 5)."""
+    """Walk one bar in full: fill and book, book out, accrue, mark, decide (DESIGN 5).
+
+    `known` is what the equity after the bar is if nothing moves holdings or cash; NaN: not known.
+    """
     traded = 0.0
     net = 0.0
-    if books.counts[BUSY] > 0:
+    still = books.counts[BUSY] == 0
+    if not still:
         styled = styles.shape[0] > 0
-        traded, net = fill_orders(account, row, bar, styled, market, terms, books, recorder)
+        filled = False
+        if goes_together(styles, market, terms, recorder):
+            filled, traded, net = fill_together(row, bar, market, terms, books)
+        if not filled:
+            traded, net = fill_orders(account, row, bar, styled, market, terms, books, recorder)
         if styled:
             worked, signed = work_orders(account, row, bar, market, terms, books, recorder)
             traded += worked
             net += signed
     if market.flags[row] & EXIT:
+        still = False
         left = book_exits(account, row, bar, market, books, recorder)
         traded += left
         net -= left
     if accrues(market, terms):
+        still = False
         accrue(account, row, bar, market, terms, books, recorder)
-    equity = equity_of(market.mark[row], books)
+    equity = known
+    if not still or known != known:
+        equity = equity_of(market.mark[row], books)
     books.values[EQUITY] = equity
     turnover = 0.0
     if traded > 0.0:
@@ -213,8 +226,10 @@ def skip_quiet(
     limits: Limits,
     books: Books,
     recorder: Recorder,
-) -> int:
-    """Walk over bars on which nothing happens but the mark; return the first row that is not one.
+) -> tuple[int, float]:
+    """Walk over bars on which nothing happens but the mark.
+
+    Returns the first row that is not one, and its equity as `full_bar` takes it.
 
     `bar` is the number of bar `row`; `signals` has its first row at `row`.
     """
@@ -226,27 +241,22 @@ def skip_quiet(
         last = min(last, row + (plans.rows[place] - bar))
     curves = recorder.equity.shape[0] > 0
     if holdings.shape[1] == 1 and not curves:
-        return skip_quiet_of_one(row, last, signals, has_signals, market, limits, books)
+        return skip_quiet_of_one(row, last, signals, has_signals, market, limits, books), np.nan
     peak_line, tier_line, low_line = quiet_lines(
         values[PEAK], values[TIER_PEAK], values[MAX_DRAWDOWN], values[SCALE], limits
     )
     held = holdings[SIGNAL]
     known_from, known_until = row, row
-    now, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+    ahead = (0.0, 0.0, 0.0, 0.0)
     while row < last:
         if has_signals and signals_change(signals[row - first], held):
             break
         if market.flags[row] & EXIT:
             break
         if row >= known_until:
-            known, now, second, third, fourth = equities_ahead(row, market.mark, books)
+            known, ahead = equities_ahead(row, market.mark, books)
             known_from, known_until = row, row + known
-        elif row == known_from + 1:
-            now = second
-        elif row == known_from + 2:
-            now = third
-        else:
-            now = fourth
+        now = ahead[row - known_from]
         if now > peak_line or now <= low_line:
             if now <= tier_line:
                 break
@@ -261,7 +271,7 @@ def skip_quiet(
             gross = gross_of(now, market.mark[row], limits.short > 0.0, books)
             record_bar(account, bar + (row - first), now, gross, 0.0, books, recorder)
         row += 1
-    return row
+    return row, ahead[row - known_from] if row < known_until else np.nan
 
 
 @inlined_kernel
@@ -305,8 +315,9 @@ def advance(
     always_full = plans.drift_band[account] < np.inf or ruinable or accrues(market, terms)
     while row < stop:
         offset = row - first
+        known = np.nan
         if not always_full and books.counts[BUSY] == 0 and books.counts[HALT_UNTIL] == 0:
-            row = skip_quiet(
+            row, known = skip_quiet(
                 account,
                 row,
                 stop,
@@ -323,5 +334,5 @@ def advance(
                 break
             offset = row - first
         signal_row = signals[offset if has_signals else 0]
-        full_bar(account, row, bar + offset, signal_row, styles, market, plans, terms, books, recorder)
+        full_bar(account, row, bar + offset, known, signal_row, styles, market, plans, terms, books, recorder)
         row += 1

@@ -186,20 +186,7 @@ def run_all(
     if not 0 <= start < stop <= len(panel):
         raise InvalidValueError(f"rows {start} to {stop} do not fit a panel of {len(panel)} rows")
     instruments = len(panel.instruments)
-    for place, column in enumerate(columns):
-        if column.plan.weights.shape[1] != instruments:
-            raise InvalidValueError(
-                f"column {place}: the plan has {column.plan.weights.shape[1]} instruments, "
-                f"the panel {instruments}"
-            )
-        begin, end = column.rows or (start, stop)
-        if not start <= begin < end <= stop:
-            raise InvalidValueError(f"column {place}: rows {begin} to {end} are not inside {start} to {stop}")
-        if column.plan.rows[0] < begin:
-            raise InvalidValueError(
-                f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {begin}"
-            )
-        refuse_without_range(column.order_roots, has_range=panel.has_range)
+    _refuse_misfits(panel, columns, start, stop)
     order = _together(columns)
     ordered = [columns[p] for p in order]
     plans = pack_plans([c.plan for c in ordered], [c.invest for c in ordered])
@@ -232,6 +219,28 @@ def run_all(
     return _outcome(panel, settings.cash, (start, stop), accounts, recorder, np.argsort(order), detail)
 
 
+def _refuse_misfits(panel: Panel, columns: Sequence[Column], start: int, stop: int) -> None:
+    """Refuse columns that do not fit the panel or the rows of the run; each plan is looked at once."""
+    fits: set[tuple[int, tuple[int, int] | None]] = set()
+    for place, column in enumerate(columns):
+        refuse_without_range(column.order_roots, has_range=panel.has_range)
+        if (id(column.plan), column.rows) in fits:
+            continue
+        if column.plan.weights.shape[1] != len(panel.instruments):
+            raise InvalidValueError(
+                f"column {place}: the plan has {column.plan.weights.shape[1]} instruments, "
+                f"the panel {len(panel.instruments)}"
+            )
+        begin, end = column.rows or (start, stop)
+        if not start <= begin < end <= stop:
+            raise InvalidValueError(f"column {place}: rows {begin} to {end} are not inside {start} to {stop}")
+        if column.plan.rows[0] < begin:
+            raise InvalidValueError(
+                f"column {place}: plan begins at row {column.plan.rows[0]}, before the account at {begin}"
+            )
+        fits.add((id(column.plan), column.rows))
+
+
 def terms_of(settings: Settings) -> Terms:
     """Return what the core is told. Whole numbers in place of others would compile everything once more."""
     return Terms(costs=Costs(*map(float, settings.costs)), rules=settings.rules, limits=settings.limits)
@@ -253,16 +262,16 @@ def refuse_without_range(order_roots: Sequence[Expression], *, has_range: bool) 
 
 
 def _together(columns: Sequence[Column]) -> list[int]:
-    """Return the columns in an order in which those of one signal follow each other: a block evaluates it once.
+    """Return the columns so that those of one signal follow each other: a block evaluates it once.
 
     Equal expressions are one object, so no graph needs to be hashed.
     """
     places: dict[object, int] = {}
+    keys = [places.setdefault(column.root, len(places)) for column in columns]
     styles: dict[object, int] = {}
-    keys = []
-    for column in columns:
-        style = styles.setdefault(column.order_roots, len(styles))
-        keys.append((style, places.setdefault(column.root, len(places))))
+    outer = [styles.setdefault(column.order_roots, len(styles)) for column in columns]
+    if len(styles) > 1:
+        keys = [style * len(places) + place for style, place in zip(outer, keys, strict=True)]
     return sorted(range(len(columns)), key=keys.__getitem__)
 
 

@@ -19,7 +19,6 @@ from engine.features.evaluate import bind, evaluate
 from engine.features.expression import Expression
 from engine.features.program import Bound, Program, run_nodes
 
-
 _QUIET_VALUES = 131_072
 """Marks of a block without signals: they stay in the processor's cache while accounts walk over them."""
 
