@@ -1,21 +1,19 @@
-"""`python -m benchmarks [--json FILE] [--pairs N] [W1 W2 W3 W4 start]`: measure, print, write JSON."""
+"""`python -m benchmarks [--json FILE] [--pairs N] [WHAT ...]`: measure, print, write JSON."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import journal, peer, replay, stream
+from benchmarks import ceiling, cells, journal, peer, replay, stream
 from benchmarks.checks import check
 from benchmarks.measure import extra_memory_mb, measure_pairs, start_seconds
 from benchmarks.workloads import WORKLOADS
 
 PAIRS = {"W1": 9, "W2": 3, "W3": 9, "W5": 5}
-START = "start"
-PAPER = "W4"
 TITLES = {
     "W1": "1,000,000 minutes, one instrument, SMA(20) over SMA(100), next open",
     "W2": "1,000 SMA pairs x 10,000 hours",
@@ -86,10 +84,62 @@ def measure_paper() -> dict[str, Any]:
     return {"bar": asdict(bar), "journal": asdict(kept), "replay": asdict(session)}
 
 
+def measure_start() -> dict[str, Any]:
+    """Measure how long a start takes, print it, and return the figures."""
+    found = start_seconds()
+    print(
+        "\nstart  first result {cold_s:.1f} s ({cold_cpu_s:.1f} CPU s) without compiled kernels, "
+        "{warm_s:.2f} s with them; engine --help {help_s:.2f} s".format(**found)
+    )
+    return found
+
+
+def measure_ceilings() -> dict[str, Any]:
+    """Measure bare loops of the same work, print them, and return the figures."""
+    found, machine = ceiling.measure_ceilings(), ceiling.measure_machine()
+    ceiling.show(found, machine)
+    return {"machine": asdict(machine), "workloads": [asdict(one) for one in found]}
+
+
+def measure_cells() -> dict[str, Any]:
+    """Measure what a cell costs among few and among many, print it, and return the figures."""
+    found = cells.measure_cells()
+    cells.show(found)
+    return asdict(found) | {"largest_to_smallest": found.largest_to_smallest}
+
+
+def measure_peers() -> dict[str, Any]:
+    """Measure W1 in engines of other environments, print it, and return the figures."""
+    from benchmarks.peers import measure as others
+
+    found = others.measure_peers()
+    others.show(found)
+    return {peer.name: asdict(peer) | {"agrees": peer.agrees} for peer in found}
+
+
+def measure_superior() -> dict[str, Any]:
+    """Measure the test of superior predictive ability beside arch, print it, and return the figures."""
+    from benchmarks import superior
+
+    found = superior.measure_superior()
+    superior.show(found)
+    return asdict(found)
+
+
+OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "W4": measure_paper,
+    "cells": measure_cells,
+    "ceiling": measure_ceilings,
+    "peers": measure_peers,
+    "superior": measure_superior,
+    "start": measure_start,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 1 where an engine disagrees about the money."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    choices = (*WORKLOADS, PAPER, START)
+    choices = (*WORKLOADS, *OTHERS)
     parser.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"{', '.join(choices)}; all where none is named"
     )
@@ -100,27 +150,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(choices)}")
     results: dict[str, Any] = {}
     for name in asked.what or choices:
-        if name == START:
-            results[START] = start_seconds()
-            continue
-        if name == PAPER:
-            results[PAPER] = measure_paper()
-            continue
-        results[name] = measure(name, asked.pairs)
-        show(name, results[name])
-    if START in results:
+        if name in WORKLOADS:
+            results[name] = measure(name, asked.pairs)
+            show(name, results[name])
+        else:
+            results[name] = OTHERS[name]()
+    if results.keys() & WORKLOADS.keys():
         print(
-            "\nstart  first result {cold_s:.2f} s without compiled kernels, {warm_s:.2f} s with them; "
-            "engine --help {help_s:.2f} s".format(**results[START])
+            "\nCPU seconds of the process, medians. Ratio: median over interleaved pairs, our limits on.\n"
+            "No metrics: without the peer's return, Sharpe and drawdown. Lean: signals by numpy, arrays in\n"
+            "place of frames. In W3 the peer's seconds are those of one weight set times 64; all at once it\n"
+            "needs 6 GB and is slower a set."
         )
-    print(
-        "\nCPU seconds of the process, medians. Ratio: median over interleaved pairs, all our limits on.\n"
-        "No metrics: without the peer's return, Sharpe and drawdown. In W3 the peer's seconds are those of\n"
-        "one weight set times 64; all at once it needs 6 GB and is slower a set."
-    )
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
-    return 0 if all(results[name]["equity_check"] for name in results if name in WORKLOADS) else 1
+    agreed = [results[name]["equity_check"] for name in results if name in WORKLOADS]
+    agreed += [peer["agrees"] for peer in results.get("peers", {}).values()]
+    return 0 if all(agreed) else 1
 
 
 if __name__ == "__main__":

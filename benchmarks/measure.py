@@ -95,8 +95,9 @@ def extra_memory_mb(workload: str, engine: str) -> float:
     return float(json.loads(answer.stdout)["extra_memory_mb"])
 
 
-def _wall_seconds(command: list[str], home: Path) -> float:
-    began = time.perf_counter()
+def _seconds(command: list[str], home: Path) -> tuple[float, float]:
+    """Return wall seconds and CPU seconds of a command and all that it started."""
+    began, before = time.perf_counter(), os.times()
     subprocess.run(
         command,
         cwd=REPOSITORY,
@@ -104,7 +105,9 @@ def _wall_seconds(command: list[str], home: Path) -> float:
         check=True,
         capture_output=True,
     )
-    return time.perf_counter() - began
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - began, cpu
 
 
 def start_seconds() -> dict[str, float]:
@@ -112,7 +115,7 @@ def start_seconds() -> dict[str, float]:
     first_result = [sys.executable, "-m", "benchmarks.first_result"]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        cold = _wall_seconds(first_result, home)
-        warm = statistics.median(_wall_seconds(first_result, home) for _ in range(3))
-        shown = statistics.median(_wall_seconds([str(ENGINE), "--help"], home) for _ in range(5))
-    return {"cold_s": cold, "warm_s": warm, "help_s": shown}
+        cold, cold_cpu = _seconds(first_result, home)
+        warm = statistics.median(_seconds(first_result, home)[0] for _ in range(3))
+        shown = statistics.median(_seconds([str(ENGINE), "--help"], home)[0] for _ in range(5))
+    return {"cold_s": cold, "cold_cpu_s": cold_cpu, "warm_s": warm, "help_s": shown}

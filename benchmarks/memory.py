@@ -7,6 +7,7 @@ import ctypes
 import gc
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.workloads import WARM_UP_BARS, WORKLOADS
@@ -20,6 +21,20 @@ def _kibibytes(key: str) -> int:
         if name == key:
             return int(value.split()[0])
     raise KeyError(key)
+
+
+def growth_mb(run: Callable[[], object]) -> float:
+    """Run once and return how far the peak of the memory rose above what was in use before."""
+    gc.collect()
+    # What earlier work freed goes back to the system: reused, it would hide what this run needs.
+    ctypes.CDLL(None).malloc_trim(0)
+    # Linux: writing 5 sets the peak (VmHWM) back to what is in use now.
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
+    before = _kibibytes("VmRSS")
+    kept = run()
+    after = _kibibytes("VmHWM")
+    del kept
+    return (after - before) / 1024
 
 
 def main(name: str, engine: str) -> None:
@@ -40,16 +55,7 @@ def main(name: str, engine: str) -> None:
         def run() -> object:
             return peer.run(workload, engine)
 
-    gc.collect()
-    # What earlier work freed goes back to the system: reused, it would hide what this run needs.
-    ctypes.CDLL(None).malloc_trim(0)
-    # Linux: writing 5 sets the peak (VmHWM) back to what is in use now.
-    Path("/proc/self/clear_refs").write_text("5", "ascii")
-    before = _kibibytes("VmRSS")
-    kept = run()
-    after = _kibibytes("VmHWM")
-    del kept
-    sys.stdout.write(json.dumps({"extra_memory_mb": (after - before) / 1024}) + "\n")
+    sys.stdout.write(json.dumps({"extra_memory_mb": growth_mb(run)}) + "\n")
 
 
 if __name__ == "__main__":

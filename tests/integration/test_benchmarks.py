@@ -39,7 +39,7 @@ def test_an_unknown_workload_is_refused_by_name(capsys: pytest.CaptureFixture[st
         command.main(["W9"])
 
     assert refused.value.code == 2
-    assert "there is no W9; choose from W1, W2, W3, W4, start" in capsys.readouterr().err
+    assert "there is no W9; choose from W1, W2, W3, W5, W4, cells" in capsys.readouterr().err
 
 
 def test_engines_that_differ_by_more_than_a_millionth_do_not_agree() -> None:
