@@ -296,12 +296,12 @@ class FrontierPoint:
 
     @property
     def is_honest(self) -> bool:
-        """Whether false promotions are shown to be as rare as promised."""
-        return max(self.false_promotion.high, self.false_promotion_many.high) <= FALSE_PROMOTION_MOST
+        """Whether false promotions are as rare as promised, as measured."""
+        return max(self.false_promotion.rate, self.false_promotion_many.rate) <= FALSE_PROMOTION_MOST
 
     @property
     def is_awake(self) -> bool:
-        """Whether edges are found as often as promised."""
+        """Whether edges are found as often as promised, as measured."""
         return min(self.power.rate, self.power_many.rate) >= POWER_LEAST
 
 
@@ -546,7 +546,7 @@ DEFLATED_LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 FEWEST_TRIALS = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0)
 # Where a remedy is looked for, from the standard on.
 _REMEDY_STEP_DOWN = (0.05, 0.03, 0.02, 0.01, 0.0075, 0.005)
-_REMEDY_DEFLATED = (0.95, 0.975, 0.99)
+_REMEDY_DEFLATED = {0.95: 0, 0.925: 1, 0.975: 1, 0.9: 2, 0.99: 2}
 _REMEDY_FEWEST = (0.0, 10.0, 15.0, 20.0, 25.0)
 
 
@@ -564,12 +564,13 @@ def frontier(worlds: Sequence[World]) -> tuple[FrontierPoint, ...]:
 def remedy(worlds: Sequence[World]) -> FrontierPoint | None:
     """Return the levels nearest to the standard's that keep both promises; None if the standard's or none do.
 
-    Nearest: the fewest steps away, the power being largest among as many steps.
+    Nearest: the fewest steps away, the power being largest among as many steps. Both promises as measured:
+    the levels are chosen on the worlds that measured them.
     """
     sorted_worlds = _by_promise(worlds)
     found: list[tuple[int, float, FrontierPoint]] = []
     for a, step_down in enumerate(_REMEDY_STEP_DOWN):
-        for b, deflated in enumerate(_REMEDY_DEFLATED):
+        for deflated, b in _REMEDY_DEFLATED.items():
             for c, fewest in enumerate(_REMEDY_FEWEST):
                 levels = replace(
                     STANDARD, step_down=step_down, deflated_sharpe=deflated, fewest_trials=fewest

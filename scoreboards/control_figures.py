@@ -127,12 +127,18 @@ def false_promotion(study: Study) -> Figure:
     axes.plot([], [], marker="s", linestyle="", color=style.KINDS[3], label="passes step-down SPA alone")
     axes.plot([], [], marker="^", linestyle="", color=style.KINDS[4], label="passes deflated Sharpe alone")
     axes.plot([], [], color=style.ORANGE, linestyle=(0, (4, 3)), label="promise: at most 1%")
-    axes.set_xlim(-0.15, None)
+    claimed = [point for point in points if point.family not in UNCLAIMED]
+    ends = [rate.high for point in claimed if (rate := _shown(point)) is not None]
+    axes.set_xlim(-0.15, 110 * max(FALSE_PROMOTION_MOST, *ends, *(r.rate for p in points for r in _luck(p))))
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.legend(loc="lower right")
     style.titled(axes, "Worlds without an edge: who is promoted", x="% of worlds")
     return figure
+
+
+def _luck(point: Point) -> list[Rate]:
+    return [point.gates[gate] for gate in ("spa", "deflated_sharpe") if gate in point.gates]
 
 
 def _shown(point: Point) -> Rate | None:
@@ -208,7 +214,7 @@ def _marked(study: Study) -> Iterator[tuple[FrontierPoint, str, str]]:
         if not point.moved:
             yield point, "*", "the standard"
     if study.remedy is not None:
-        yield study.remedy, "o", "nearest levels that keep both promises"
+        yield study.remedy, "o", "nearest levels that keep both promises, as measured"
 
 
 def _place(point: FrontierPoint, *, many: bool) -> tuple[float, float]:

@@ -304,11 +304,12 @@ def table(study: Study) -> str:
         )
     if study.remedy is not None:
         levels, point = study.remedy.levels, study.remedy
+        counted = f", at least {levels.fewest_trials:g} trials counted" if levels.fewest_trials else ""
         words = (
-            f"Nearest levels that keep both promises: family-wise {levels.step_down:g}, deflated Sharpe "
-            f"{levels.deflated_sharpe:g}, at least {levels.fewest_trials:g} independent trials counted. "
-            f"Then false promotion is {point.false_promotion.words()} and power {point.power.words(0)}; with "
-            f"1,000 trials {point.false_promotion_many.words()} and {point.power_many.words(0)}."
+            f"Nearest levels that keep both promises as measured: family-wise {levels.step_down:g}, deflated "
+            f"Sharpe {levels.deflated_sharpe:g}{counted}. Then false promotion is "
+            f"{point.false_promotion.words()} in the worst family and power {point.power.words(0)}; with 1,000 "
+            f"trials {point.false_promotion_many.words()} and {point.power_many.words(0)}."
         )
         lines += ["", words]
     lines += ["", study.headline()]
