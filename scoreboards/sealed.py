@@ -19,6 +19,7 @@ from engine.domain.gates import Verdict
 from engine.domain.identity import content_hash
 from engine.domain.panel import FloatArray
 from engine.home import runs_folder
+from engine.strategy_files import load_strategy
 from research.sealed import Band, Sealed
 from scoreboards.finding import Found
 from scoreboards.publish import write_whole
@@ -55,17 +56,29 @@ def request_for(found: Found, *, operator: str, reason: str) -> Request:
     InputError
         If the operator or the reason is empty.
     """
-    names = ("strategy", "parameters", "selection", "engine", "profile", "rebalance")
+    names = ("parameters", "selection", "engine", "profile", "rebalance")
     strategy_id = found.row.text("strategy_id")
     return Request(
         strategy_id=strategy_id,
         operator=operator,
         reason=reason,
         identity_hash=found.row.text("identity_hash"),
-        coordinates={name: found.row.text(name) for name in names},
+        coordinates={"graph": _graph(found)} | {name: found.row.text(name) for name in names},
         run_id=found.board.run_id,
         is_candidate=is_candidate(found),
         result=f"runs/{folder_of(strategy_id).name}",
+    )
+
+
+def _graph(found: Found) -> str:
+    """Return the hash of what a strategy does, whatever it is called."""
+    strategy = load_strategy(found.row.text("strategy"), json.loads(found.row.text("parameters")))
+    return content_hash(
+        {
+            "invest": strategy.invest,
+            "signal": strategy.signal().hash,
+            "orders": [root.hash for root in strategy.order_roots],
+        }
     )
 
 

@@ -40,8 +40,8 @@ class Request:
     identity_hash
         Of the row. Nothing can be compared where it is empty.
     coordinates
-        Of the row: strategy, parameters, selection, engine, profile, rebalance. A candidate that was renamed,
-        or played by another version of the core, is still the one that was seen.
+        Of the row: graph, parameters, selection, engine, profile, rebalance. A candidate that was renamed, or
+        played by another version of the core, is still the one that was seen.
     run_id
         Of the board.
     is_candidate
@@ -141,7 +141,7 @@ def open_holdout(
     with _locked():
         log = _log()
         _require_whole(log)
-        refuse_second(_first(log, known.content_hash, request), request)
+        refuse_second(_first(log, name, known.content_hash, request), request)
         _append(
             log,
             {
@@ -173,7 +173,7 @@ def first_opening(name: str, request: Request) -> Opening | None:
     """
     log = _log()
     _require_whole(log)
-    return _first(log, catalogue.manifest(name).content_hash, request)
+    return _first(log, name, catalogue.manifest(name).content_hash, request)
 
 
 def refuse_second(before: Opening | None, request: Request) -> None:
@@ -237,10 +237,11 @@ def _is_of(opening: Opening, name: str, content_hash: str) -> bool:
     return opening.data == name or opening.content_hash == content_hash
 
 
-def _first(log: "_Log", content_hash: str, request: Request) -> Opening | None:
+def _first(log: "_Log", name: str, content_hash: str, request: Request) -> Opening | None:
     for opening in log.openings:
         before = opening.request
-        if opening.content_hash != content_hash:
+        # Neither the same bars under another name nor some bars more under the same name are unseen.
+        if content_hash != opening.content_hash and name != opening.data:
             continue
         if before.identity_hash and before.identity_hash == request.identity_hash:
             return opening

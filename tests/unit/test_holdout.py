@@ -300,3 +300,14 @@ def test_what_is_refused_leaves_nothing_behind() -> None:
         opened(1, name="nothing")
 
     assert not holdout.journal().exists()
+
+
+def test_some_bars_more_do_not_make_seen_bars_unseen() -> None:
+    stored()
+    opened(1)
+    # The same name, another content: a bar was appended, say.
+    stored(first=1.5)
+
+    with pytest.raises(RefusedError, match="bars that were seen are sealed no more"):
+        opened(1)
+    opened(2)
