@@ -70,9 +70,9 @@ def permuted_bars(index: int, effort: Effort) -> World:
     stage = _stage(REAL_DATA)
     rng = generator(Family.PERMUTED_BARS, 0, index)
     panel = permuted(stage.arena.panel, rng, first_row=stage.arena.settings.start_row)
-    contestants = [
-        Contestant.of(load_strategy(name)) for name in strategy_names() if name not in _NOT_SEARCHED
-    ]
+    played = [Contestant.of(load_strategy(name)) for name in strategy_names() if name not in _NOT_SEARCHED]
+    # Whoever shapes orders needs opens, highs and lows, which closes alone do not have.
+    contestants = [entry for entry in played if panel.has_range or not entry.order_roots]
     arena = replace(stage.arena, panel=panel)
     return _without_edge(Family.PERMUTED_BARS, index, replace(stage, arena=arena), contestants, effort)
 
