@@ -308,8 +308,8 @@ def table(study: Study) -> str:
         words = (
             f"Nearest levels that keep both promises as measured: family-wise {levels.step_down:g}, deflated "
             f"Sharpe {levels.deflated_sharpe:g}{counted}. Then false promotion is "
-            f"{point.false_promotion.words()} in the worst family and power {point.power.words(0)}; with 1,000 "
-            f"trials {point.false_promotion_many.words()} and {point.power_many.words(0)}."
+            f"{point.false_promotion.words()} in the worst family and power {point.power.words(0)}; with "
+            f"1,000 trials {point.false_promotion_many.words()} and {point.power_many.words(0)}."
         )
         lines += ["", words]
     lines += ["", study.headline()]
