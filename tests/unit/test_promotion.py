@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from engine.domain.errors import InputError
-from engine.domain.gates import GateStatus
+from engine.domain.gates import GateStatus, Verdict
 from research.passports import Drift
 from scoreboards import promotion
 from scoreboards.board import Board, Row, from_text
 from scoreboards.finding import Found, find
 from scoreboards.judging import build
 from scoreboards.promotion import Stage, review
+from scoreboards.sealed import Seen
 from tests.boards import (
     good_controls,
     market_returns,
@@ -161,7 +162,11 @@ def test_what_cannot_be_made_again_is_refused(board: Board) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("stage", [Stage.MICRO_LIVE, Stage.LIVE])
-def test_money_asks_for_what_nobody_can_show_yet(board: Board, stage: Stage) -> None:
+def test_money_asks_for_what_nobody_can_show_yet(
+    board: Board, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "seen", lambda _: None)
+
     judged = review(found(board, "good"), stage, is_in_paper=True)
 
     names = [answer.gate for answer in judged.failures]
@@ -171,6 +176,38 @@ def test_money_asks_for_what_nobody_can_show_yet(board: Board, stage: Stage) -> 
     assert "paper" not in names
     assert all(answer.status is GateStatus.MISSING for answer in judged.failures)
     assert review(found(board, "good"), stage).failures[0].gate == "paper"
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [
+        (Verdict.PASS, GateStatus.PASS),
+        (Verdict.HOLD, GateStatus.FAIL),
+        (Verdict.FAIL, GateStatus.FAIL),
+        # Opened, and what came of it is gone.
+        (None, GateStatus.FAIL),
+    ],
+)
+def test_money_asks_what_the_sealed_bars_said(
+    board: Board, verdict: Verdict | None, status: GateStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "seen", lambda _: Seen(verdict=verdict, words="opened 2026-01-02"))
+
+    judged = review(found(board, "good"), Stage.MICRO_LIVE, is_in_paper=True)
+
+    (answer,) = (one for one in judged.answers if one.gate == "sealed hold-out")
+    assert (answer.status, answer.has) == (status, "opened 2026-01-02")
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_record_of_sealed_bars_that_cannot_be_read_is_no_evidence(board: Board) -> None:
+    # There is no strategy of that name, so nobody can tell which openings are its own.
+    judged = review(found(board, "good"), Stage.MICRO_LIVE, is_in_paper=True)
+
+    (answer,) = (one for one in judged.answers if one.gate == "sealed hold-out")
+    assert (answer.status, answer.has) == (GateStatus.FAIL, "no record that can be trusted")
+    assert "no strategy 'good'" in answer.step
 
 
 @pytest.mark.usefixtures("unchanged")
