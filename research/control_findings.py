@@ -17,10 +17,12 @@ from research.luck import effective_trials
 from research.resampling import block_length, resampled_counts
 from research.statistics import (
     annualized_lower_bound,
-    deflated_sharpe,
+    deflated_by_luck,
     describe,
-    expected_maximum_sharpe,
+    exact_expected_maximum,
+    independent_share,
     minimum_track_record,
+    steepness,
 )
 from research.superior import bootstrap_variances, step_down
 
@@ -53,7 +55,7 @@ class Levels:
         The number of independent trials counts as at least this. The standard takes the register's own.
     """
 
-    step_down: float = 0.05
+    step_down: float = 0.01
     deflated_sharpe: float = 0.95
     permutation: float = 0.05
     lower_bound: float = 0.0
@@ -83,8 +85,8 @@ class Finding:
     steepness
         Standard deviations of the probabilistic Sharpe ratio for each unit of daily Sharpe ratio: from it and
         `sharpe` the deflated ratio follows for any number of trials.
-    n_days
-        Observations.
+    n_days, independent
+        Observations, and the share of them that counts where days resemble one another.
     permutation
         p-value of the whole search on permuted bars, NaN where the world has no bars. Drawing ends as soon
         as it is above the level for certain, which makes it too small then, and never moves it across.
@@ -101,6 +103,7 @@ class Finding:
     deflated_sharpe: float
     steepness: float
     n_days: int
+    independent: float
     permutation: float
     lower_bound: float
     bootstrap_bound: float
@@ -126,7 +129,7 @@ class Finding:
         """Return the deflated Sharpe ratio if there are at least so many independent trials."""
         if fewest_trials <= self.n_effective:
             return self.deflated_sharpe
-        hurdle = expected_maximum_sharpe(fewest_trials, variance=1.0 / (self.n_days - 1))
+        hurdle = exact_expected_maximum(fewest_trials) / math.sqrt((self.n_days - 1) * self.independent)
         score = (self.sharpe / math.sqrt(DAYS_PER_YEAR) - hurdle) * self.steepness
         return 0.5 * math.erfc(-score / math.sqrt(2.0))
 
@@ -303,15 +306,16 @@ def _finding(
 ) -> Finding:
     sample = describe(series)
     assert sample is not None, "a winner varies and has more than 30 days"
-    variance = 1.0 - sample.skew * sample.sharpe + (sample.kurtosis - 1.0) / 4.0 * sample.sharpe**2
+    share = independent_share(sample)
     return Finding(
         sharpe=sample.sharpe * math.sqrt(DAYS_PER_YEAR),
         carries_edge=carries_edge,
         n_effective=n_effective,
         step_down=adjusted,
-        deflated_sharpe=deflated_sharpe(sample, n_effective=n_effective),
-        steepness=math.sqrt((sample.n_observations - 1) / variance),
+        deflated_sharpe=deflated_by_luck(sample, n_effective=n_effective),
+        steepness=steepness(sample, independent=share),
         n_days=sample.n_observations,
+        independent=share,
         permutation=permutation,
         lower_bound=annualized_lower_bound(series, days_per_year=DAYS_PER_YEAR),
         bootstrap_bound=bootstrap_bound * math.sqrt(DAYS_PER_YEAR),

@@ -321,9 +321,6 @@ class Study:
         Asked in every world.
     frontier
         False promotion against power: the standard first, then one level moved at a time.
-    remedy
-        The levels nearest to the standard's under which false promotions are as rare as promised and edges
-        are found as often, if any are; None where the standard's do, or nothing does.
     """
 
     quick: bool
@@ -334,7 +331,6 @@ class Study:
     permutations: int
     points: tuple[Point, ...]
     frontier: tuple[FrontierPoint, ...]
-    remedy: FrontierPoint | None = None
 
     @property
     def is_current(self) -> bool:
@@ -431,7 +427,6 @@ class Study:
             ],
             "points": [_point_document(point) for point in self.points],
             "frontier": [_frontier_document(point) for point in self.frontier],
-            "remedy": None if self.remedy is None else _frontier_document(self.remedy),
         }
 
 
@@ -494,7 +489,6 @@ def read(path: Path) -> Study:
             permutations=document["permutations"],
             points=tuple(_point(item) for item in document["points"]),
             frontier=tuple(_frontier_point(item) for item in document["frontier"]),
-            remedy=None if document["remedy"] is None else _frontier_point(document["remedy"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -544,10 +538,6 @@ def _summary(worlds: Sequence[World]) -> Point:
 STEP_DOWN_LEVELS = (0.002, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 DEFLATED_LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 FEWEST_TRIALS = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0)
-# Where a remedy is looked for, from the standard on.
-_REMEDY_STEP_DOWN = (0.05, 0.03, 0.02, 0.01, 0.0075, 0.005)
-_REMEDY_DEFLATED = {0.95: 0, 0.925: 1, 0.975: 1, 0.9: 2, 0.99: 2}
-_REMEDY_FEWEST = (0.0, 10.0, 15.0, 20.0, 25.0)
 
 
 def frontier(worlds: Sequence[World]) -> tuple[FrontierPoint, ...]:
@@ -559,29 +549,6 @@ def frontier(worlds: Sequence[World]) -> tuple[FrontierPoint, ...]:
     sorted_worlds = _by_promise(worlds)
     points = [_at(levels, moved, sorted_worlds) for moved, levels in choices]
     return tuple(point for point in points if point is not None)
-
-
-def remedy(worlds: Sequence[World]) -> FrontierPoint | None:
-    """Return the levels nearest to the standard's that keep both promises; None if the standard's or none do.
-
-    Nearest: the fewest steps away, the power being largest among as many steps. Both promises as measured:
-    the levels are chosen on the worlds that measured them.
-    """
-    sorted_worlds = _by_promise(worlds)
-    found: list[tuple[int, float, FrontierPoint]] = []
-    for a, step_down in enumerate(_REMEDY_STEP_DOWN):
-        for deflated, b in _REMEDY_DEFLATED.items():
-            for c, fewest in enumerate(_REMEDY_FEWEST):
-                levels = replace(
-                    STANDARD, step_down=step_down, deflated_sharpe=deflated, fewest_trials=fewest
-                )
-                point = _at(levels, "", sorted_worlds)
-                if point is not None and point.is_honest and point.is_awake:
-                    found.append((a + b + c, -min(point.power.rate, point.power_many.rate), point))
-    if not found:
-        return None
-    steps, _, nearest = min(found, key=lambda entry: entry[:2])
-    return None if steps == 0 else nearest
 
 
 def _by_promise(worlds: Sequence[World]) -> dict[tuple[bool, bool], dict[Family, list[World]]]:

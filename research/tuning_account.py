@@ -31,7 +31,7 @@ from research.registers import record_of
 from research.statistics import (
     CONFIDENCE,
     annualized_lower_bound,
-    deflated_sharpe,
+    deflated_by_luck,
     describe,
     sharpe_standard_deviation_ar1,
 )
@@ -302,7 +302,7 @@ def track(name: str, outcome: Outcome, panel: Panel, pool: FloatArray, trials: T
         "excess_lower_bound": annualized_lower_bound(excess, days_per_year=year),
         "deflated_sharpe": math.nan
         if sample is None
-        else deflated_sharpe(sample, n_effective=trials.n_effective),
+        else deflated_by_luck(sample, n_effective=trials.n_effective),
         "average_gross": gross,
         "turnover_a_year": float(outcome.turnover[0]) / returns.size * year,
         "fees": float(outcome.fees[0]),

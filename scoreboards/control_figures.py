@@ -196,25 +196,15 @@ def _frontier_lines(axes: Axes, study: Study, *, many: bool) -> None:
                 fontsize=6.5,
                 color=style.KINDS[(0, 3, 4)[place]],
             )
-    for point, marker, words in _marked(study):
-        x, y = _place(point, many=many)
-        axes.plot([x], [y], marker=marker, markersize=13, color=style.INK, linestyle="", label=words,
-        zorder=5,
-                  markerfacecolor="none" if marker == "o" else style.INK)  # fmt: skip
+    for x, y in (_place(point, many=many) for point in study.frontier if not point.moved):
+        axes.plot([x], [y], marker="*", markersize=13, color=style.INK, linestyle="", zorder=5,
+                  label="the standard: the operating point")  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(_RAREST * 0.9, 100.0)
     axes.set_ylim(-0.02, 1.04)
     axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     style.as_percent(axes)
     axes.legend(loc="lower right")
-
-
-def _marked(study: Study) -> Iterator[tuple[FrontierPoint, str, str]]:
-    for point in study.frontier:
-        if not point.moved:
-            yield point, "*", "the standard"
-    if study.remedy is not None:
-        yield study.remedy, "o", "nearest levels that keep both promises, as measured"
 
 
 def _place(point: FrontierPoint, *, many: bool) -> tuple[float, float]:

@@ -35,7 +35,6 @@ from research.control_study import (
     World,
     frontier,
     present_sources,
-    remedy,
     result_path,
     summarise,
 )
@@ -201,7 +200,6 @@ def study_of(plan: Plan, worlds: Sequence[World]) -> Study:
         permutations=plan.effort.permutations,
         points=summarise(worlds),
         frontier=frontier(worlds),
-        remedy=remedy(worlds),
     )
 
 
@@ -302,16 +300,6 @@ def table(study: Study) -> str:
         lines.append(
             f"  {marks[target.outcome]:<7} {target.name}: {_measured(target)}, {sign} {target.limit:.0%}"
         )
-    if study.remedy is not None:
-        levels, point = study.remedy.levels, study.remedy
-        counted = f", at least {levels.fewest_trials:g} trials counted" if levels.fewest_trials else ""
-        words = (
-            f"Nearest levels that keep both promises as measured: family-wise {levels.step_down:g}, deflated "
-            f"Sharpe {levels.deflated_sharpe:g}{counted}. Then false promotion is "
-            f"{point.false_promotion.words()} in the worst family and power {point.power.words(0)}; with "
-            f"1,000 trials {point.false_promotion_many.words()} and {point.power_many.words(0)}."
-        )
-        lines += ["", words]
     lines += ["", study.headline()]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ from research.cells import (
     Variant,
 )
 from research.configuration import GateThresholds, RiskfolioProfile, Selection
-from research.statistics import annualized_lower_bound, deflated_sharpe, describe, minimum_track_record
+from research.statistics import annualized_lower_bound, deflated_by_luck, describe, minimum_track_record
 from scoreboards.evidence import Account, Evidence
 from scoreboards.family import Family, Member
 from scoreboards.regimes import Regime
@@ -402,7 +402,7 @@ def deflated(evidence: Evidence, court: Court) -> float:
     # This cell is a trial itself: a register without any was lost, and forgets what it is there to remember.
     if sample is None or trials.count == 0:
         return math.nan
-    return deflated_sharpe(sample, n_effective=trials.n_effective)
+    return deflated_by_luck(sample, n_effective=trials.n_effective)
 
 
 def _trades(evidence: Evidence, court: Court) -> GateResult:

@@ -20,7 +20,7 @@ from research.control_findings import (
     pooled_permutation,
     step_down_of_winners,
 )
-from research.statistics import annualized_lower_bound, deflated_sharpe, describe
+from research.statistics import annualized_lower_bound, deflated_by_luck, describe
 from research.superior import step_down
 from research.trials import TrialsRegister
 
@@ -63,7 +63,7 @@ def test_a_finding_says_what_the_gates_say_of_the_column_with_the_largest_sharpe
 
     assert finding.sharpe == pytest.approx(ratios.max() * math.sqrt(252))
     assert finding.n_effective == pytest.approx(independent_trials(excess), rel=1e-3)
-    assert finding.deflated_sharpe == deflated_sharpe(sample, n_effective=finding.n_effective)
+    assert finding.deflated_sharpe == deflated_by_luck(sample, n_effective=finding.n_effective)
     assert finding.lower_bound == pytest.approx(annualized_lower_bound(winner, days_per_year=252))
     bound = sharpe_lower_bound(winner, rng=rng(5), days_per_year=252, n_bootstraps=199)
     assert finding.bootstrap_bound == pytest.approx(bound, abs=0.4)
@@ -92,7 +92,7 @@ def test_the_deflated_ratio_can_be_asked_for_more_trials_later(line: worlds.Retu
 
     assert finding.deflated_at(0.0) == finding.deflated_sharpe
     for trials in (30.0, 1000.0):
-        expected = deflated_sharpe(sample, n_effective=trials)
+        expected = deflated_by_luck(sample, n_effective=trials)
         assert finding.deflated_at(trials) == pytest.approx(expected, abs=1e-9)
 
 
@@ -111,17 +111,18 @@ def test_each_gate_refuses_by_its_own_number_and_all_must_agree() -> None:
         sharpe=0.5,
         carries_edge=True,
         n_effective=10.0,
-        step_down=0.05,
+        step_down=0.01,
         deflated_sharpe=0.95,
         steepness=70.0,
         n_days=5040,
+        independent=1.0,
         permutation=0.05,
         lower_bound=0.1,
         bootstrap_bound=0.1,
         track_record=1.0,
     )
     spoilt = {
-        EdgeGate.STEP_DOWN: {"step_down": 0.0501},
+        EdgeGate.STEP_DOWN: {"step_down": 0.0101},
         EdgeGate.DEFLATED_SHARPE: {"deflated_sharpe": 0.9499},
         EdgeGate.PERMUTATION: {"permutation": 0.0501},
         EdgeGate.LOWER_BOUND: {"lower_bound": 0.0},
@@ -136,7 +137,7 @@ def test_each_gate_refuses_by_its_own_number_and_all_must_agree() -> None:
         assert not bad.passes(gate)
         assert all(bad.passes(other) for other in EdgeGate if other is not gate)
         assert not bad.is_promoted()
-    assert not good.is_promoted(Levels(step_down=0.01))
+    assert not good.is_promoted(Levels(step_down=0.005))
     assert not good.is_promoted(Levels(fewest_trials=1e6))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.domain.errors import InputError
 from research import control_study
-from research.control_findings import STANDARD, Finding, Levels
+from research.control_findings import STANDARD, Finding
 from research.control_study import (
     Family,
     Outcome,
@@ -20,7 +20,6 @@ from research.control_study import (
     frontier,
     load_study,
     read,
-    remedy,
     summarise,
 )
 
@@ -32,13 +31,14 @@ GOOD = Finding(
     deflated_sharpe=0.99,
     steepness=71.0,
     n_days=5040,
+    independent=1.0,
     permutation=math.nan,
     lower_bound=0.5,
     bootstrap_bound=0.5,
     track_record=0.2,
 )
-# Promoted by the standard, refused by a family-wise level of 1%.
-LUCKY = replace(GOOD, carries_edge=False, step_down=0.03)
+# Promoted by the standard, refused by a family-wise level of .5%.
+LUCKY = replace(GOOD, carries_edge=False, step_down=0.008)
 BAD = replace(GOOD, carries_edge=False, step_down=0.5, deflated_sharpe=0.2)
 
 
@@ -69,7 +69,6 @@ def study(made_worlds: list[World], *, quick: bool = False) -> Study:
         permutations=199,
         points=summarise(made_worlds),
         frontier=frontier(made_worlds),
-        remedy=remedy(made_worlds),
     )
 
 
@@ -132,7 +131,6 @@ def test_a_study_that_keeps_its_promises_has_nothing_missed_and_says_its_figures
 
     assert not kept.missed
     assert [target.outcome for target in kept.targets] == [Outcome.MET] * 4
-    assert kept.remedy is None
     said = kept.headline()
     assert "false promotion 0.0% [0.0, 0.5] of 800 no-edge worlds" in said
     assert "power 90% [87, 93] at excess Sharpe 1.0, 20 years, at most 25 trials" in said
@@ -147,17 +145,9 @@ def test_a_study_of_other_sources_says_so() -> None:
     assert "run make controls" in old.headline()
 
 
-def test_where_luck_is_promoted_too_often_the_nearest_levels_that_keep_both_promises_are_named() -> None:
-    broken = study(made(lucky=20, found=360))
-
-    assert {target.is_power for target in broken.missed} == {False}
-    assert broken.remedy is not None
-    assert broken.remedy.levels == Levels(step_down=0.02)
-    assert broken.remedy.false_promotion == Rate(n=400, k=0)
-
-
-def test_a_power_that_is_missed_has_no_remedy_in_stricter_levels() -> None:
-    assert study(made(lucky=20, found=100)).remedy is None
+def test_luck_that_is_promoted_too_often_is_a_target_missed() -> None:
+    assert {target.is_power for target in study(made(lucky=20, found=360)).missed} == {False}
+    assert {target.is_power for target in study(made(lucky=0, found=100)).missed} == {True}
 
 
 def test_the_frontier_begins_with_the_standard_and_moves_one_level_at_a_time() -> None:
@@ -168,8 +158,8 @@ def test_the_frontier_begins_with_the_standard_and_moves_one_level_at_a_time() -
     assert points[0].false_promotion == Rate(n=400, k=20)
     moved = [point for point in points if point.moved == "step_down"]
     assert [point.false_promotion.k for point in moved] == sorted(point.false_promotion.k for point in moved)
-    assert {point.false_promotion.k for point in moved if point.levels.step_down < 0.03} == {0}
-    assert all(replace(point.levels, step_down=0.05) == STANDARD for point in moved)
+    assert {point.false_promotion.k for point in moved if point.levels.step_down < 0.008} == {0}
+    assert all(replace(point.levels, step_down=STANDARD.step_down) == STANDARD for point in moved)
 
 
 def test_a_quick_run_misses_a_target_only_where_it_is_certain() -> None:
@@ -190,7 +180,6 @@ def test_a_study_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 
     assert after.document() == before.document()
     assert after.points[0].promoted == before.points[0].promoted
-    assert after.remedy == before.remedy
 
 
 def test_a_damaged_study_is_refused_by_name(tmp_path: Path) -> None:

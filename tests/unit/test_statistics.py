@@ -10,13 +10,14 @@ from research.statistics import (
     Sample,
     annualization_factor,
     annualized_lower_bound,
+    deflated_by_luck,
     deflated_sharpe,
     describe,
-    effective_rank,
     equivalent_trials,
     exact_expected_maximum,
     exceedance,
     expected_maximum_sharpe,
+    independent_share,
     minimum_track_record,
     power,
     probabilistic_sharpe_ratio,
@@ -96,7 +97,9 @@ def test_one_trial_is_no_choice() -> None:
     assert expected_maximum_sharpe(1.0, variance=1.0) == 0.0
     assert expected_maximum_sharpe(1.01, variance=1.0) == 0.0
     sample = Sample(n_observations=500, sharpe=0.1)
-    assert deflated_sharpe(sample, n_effective=1.0) == probabilistic_sharpe_ratio(sample, benchmark=0.0)
+    alone = probabilistic_sharpe_ratio(sample, benchmark=0.0)
+    assert deflated_sharpe(sample, n_effective=1.0, variance=1.0) == alone
+    assert deflated_by_luck(sample, n_effective=1.0) == pytest.approx(alone, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -224,21 +227,25 @@ def test_moments_of_a_short_series_by_hand() -> None:
     assert sample.autocorrelation == pytest.approx((10 * cycle + 0.9375) / (10 * 6.75))
 
 
-def test_effective_rank_counts_independent_series() -> None:
-    assert effective_rank(np.eye(7)) == pytest.approx(7.0)
-    assert effective_rank(np.ones((5, 5))) == pytest.approx(1.0)
-    # Two pairs of equal series.
-    pairs = np.eye(2).repeat(2, axis=0).repeat(2, axis=1)
-    assert effective_rank(pairs) == pytest.approx(2.0)
-    # Eigenvalues 1.5 and .5: exp of the entropy of 3/4 and 1/4.
-    expected = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
-    assert effective_rank(np.array([[1.0, 0.5], [0.5, 1.0]])) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("n_trials", [1.05, 1.5, 2.0, 2.4])
 def test_the_best_of_one_or_two_trials_is_not_deflated_by_less_than_its_luck(n_trials: float) -> None:
     n_days = 1001
     # As good as the best of so many is on average without an edge: an even chance of one, and no more.
     sample = Sample(n_observations=n_days, sharpe=exact_expected_maximum(n_trials) / math.sqrt(n_days - 1))
 
-    assert deflated_sharpe(sample, n_effective=n_trials) == pytest.approx(0.5, abs=1e-9)
+    assert deflated_by_luck(sample, n_effective=n_trials) == pytest.approx(0.5, abs=1e-9)
+
+
+def test_days_that_resemble_one_another_count_as_fewer() -> None:
+    """Days drawn and then held for two: as much evidence as half as many, in the deflated ratio too."""
+    sample = Sample(n_observations=4001, sharpe=0.07, autocorrelation=1 / 3)
+    half = Sample(n_observations=2001, sharpe=0.07)
+
+    assert independent_share(sample) == pytest.approx(0.5)
+    assert deflated_by_luck(sample, n_effective=25) == pytest.approx(deflated_by_luck(half, n_effective=25))
+
+
+@pytest.mark.parametrize("autocorrelation", [-0.5, -0.05, 0.0, 1.64 / math.sqrt(4001)])
+def test_what_noise_shows_of_autocorrelation_takes_and_gives_nothing(autocorrelation: float) -> None:
+    sample = Sample(n_observations=4001, sharpe=0.07, autocorrelation=autocorrelation)
+    assert independent_share(sample) == 1.0

@@ -15,7 +15,7 @@ from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY
 from research.luck import effective_trials
 from research.statistics import (
-    deflated_sharpe,
+    deflated_by_luck,
     describe,
     equivalent_trials,
     exact_expected_maximum,
@@ -282,7 +282,7 @@ def test_the_best_of_a_correlated_grid_of_noise_passes_at_most_as_often_as_it_sh
         counts.append(register.n_effective())
         best = describe(cells[int(np.argmax(cells.mean(axis=1) / cells.std(axis=1)))])
         assert best is not None
-        deflated += deflated_sharpe(best, n_effective=counts[-1]) >= 0.95
+        deflated += deflated_by_luck(best, n_effective=counts[-1]) >= 0.95
         naive += probabilistic_sharpe_ratio(best, benchmark=0.0) >= 0.95
 
     assert deflated <= 3
