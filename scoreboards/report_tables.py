@@ -12,6 +12,7 @@ from engine.domain.passport import PlanKind
 from engine.domain.portfolio import Invest
 from engine.domain.reasons import SENTENCES, Reason
 from research.cells import BaselineRole
+from research.control_study import load_study
 from scoreboards.explain import WORDS, reason
 from scoreboards.gate_words import gate_has, gate_needs
 from scoreboards.gates import EXCESS_LOWER_BOUND
@@ -200,6 +201,11 @@ def gates(report: Report) -> "pd.DataFrame | Passage":
     return pd.DataFrame(
         rows, columns=["needs", "has", "", "why"], index=[gate.gate for gate in report.gates]
     ).rename_axis(columns="gate")
+
+
+def strictness() -> Passage:
+    """Say how often the gates promote luck, and how often they find an edge, as last measured."""
+    return note(f"How strict the gates are, measured in worlds of known truth: {load_study().headline()}")
 
 
 # --- what if ---------------------------------------------------------------------------------------------

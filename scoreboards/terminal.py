@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.domain.gates import Verdict
+from research.control_study import load_study
 from scoreboards.board import Board, ControlVerdict, Row, UniverseFacts
 from scoreboards.explain import short_reasons
 from scoreboards.page_luck import luck_line
@@ -82,6 +83,7 @@ def _controls(screen: Console, controls: Sequence[ControlVerdict]) -> None:
         sign = "✓" if control.behaved else "✕"
         text = f"{sign} {control.name}{place} {control.expectation}: {control.observed}"
         _say(screen, Text(text, style="" if not control.behaved else "dim"), 4)
+    _say(screen, Text(f"the gates themselves: {load_study().headline()}", style="dim"), 4)
 
 
 def _universe(screen: Console, board: Board, universe: UniverseFacts) -> None:
