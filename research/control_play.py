@@ -94,6 +94,7 @@ def _trending(drift: float) -> Callable[[np.random.Generator, int], FloatArray]:
 
 _RETURNS: Mapping[Family, Callable[[np.random.Generator, int], Returns]] = {
     Family.NOISE_25: lambda rng, rows: independent(rng, rows, 25),
+    Family.NOISE_25_WILD: lambda rng, rows: independent(rng, rows, 25, wild=True),
     Family.NOISE_1000: lambda rng, rows: independent(rng, rows, 1000),
     Family.LINE: parameter_line,
     Family.LINE_PERSISTENT: lambda rng, rows: parameter_line(rng, rows, autocorrelation=PERSISTENCE),

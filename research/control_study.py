@@ -63,6 +63,7 @@ class Family(StrEnum):
     """Kinds of worlds."""
 
     NOISE_25 = "noise_25"
+    NOISE_25_WILD = "noise_25_wild"
     NOISE_1000 = "noise_1000"
     LINE = "parameter_line"
     LINE_PERSISTENT = "parameter_line_persistent"
@@ -78,6 +79,7 @@ class Family(StrEnum):
 
 WORDS: Mapping[Family, str] = {
     Family.NOISE_25: "25 independent strategies, the best shown",
+    Family.NOISE_25_WILD: "the same, calm and wild days in common",
     Family.NOISE_1000: "1,000 independent strategies, the best shown",
     Family.LINE: "100 neighbouring parameters",
     Family.LINE_PERSISTENT: "the same, returns with autocorrelation .1",

@@ -18,8 +18,8 @@ from engine.domain.panel import FloatArray
 
 DAYS_PER_YEAR = 252
 
-# Noise at the level of returns: the volatility path of the planted recipe and the tails of a Student t, both
-# shared by all columns, because strategies on one market have their wild days together.
+# Wild noise at the level of returns: the volatility path of the planted recipe and the tails of a Student t,
+# both shared by all columns, because strategies on one market have their wild days together.
 VOLATILITY_MEMORY = 0.985
 VOLATILITY_SPREAD = 0.45
 TAIL_FREEDOM = 5
@@ -71,13 +71,18 @@ class Returns:
         return sharpe / math.sqrt(DAYS_PER_YEAR) * DAILY_VOLATILITY * self.profile
 
 
-def independent(rng: np.random.Generator, rows: int, columns: int) -> Returns:
-    """Return independent trials of which the first may have an edge."""
+def independent(rng: np.random.Generator, rows: int, columns: int, *, wild: bool = False) -> Returns:
+    """Return independent trials of normal days, of which the first may have an edge.
+
+    Parameters
+    ----------
+    wild
+        Instead of all days alike, calm and wild ones, in common (`common_scale`).
+    """
     profile = np.zeros(columns)
     profile[0] = 1.0
-    return Returns(
-        noise=common_scale(rng, rows)[:, None] * rng.standard_normal((rows, columns)), profile=profile
-    )
+    scale = common_scale(rng, rows)[:, None] if wild else DAILY_VOLATILITY
+    return Returns(noise=scale * rng.standard_normal((rows, columns)), profile=profile)
 
 
 def parameter_line(rng: np.random.Generator, rows: int, *, autocorrelation: float = 0.0) -> Returns:

@@ -97,7 +97,7 @@ def test_the_deflated_ratio_can_be_asked_for_more_trials_later(line: worlds.Retu
 
 
 def test_an_edge_is_carried_by_those_who_have_it() -> None:
-    made = worlds.independent(rng(2), ROWS, 25)
+    made = worlds.independent(rng(4), ROWS, 25)
 
     none, small, large = judge_returns(made, (0.0, 0.01, 8.0), rng(3), bootstraps=99)
 

@@ -27,8 +27,8 @@ def correlation(one: FloatArray, other: FloatArray) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def test_noise_has_its_volatility_heavy_tails_and_no_memory_but_that_of_volatility() -> None:
-    noise = worlds.independent(rng(), 200_000, 2).noise
+def test_wild_noise_has_its_volatility_heavy_tails_and_no_memory_but_that_of_volatility() -> None:
+    noise = worlds.independent(rng(), 200_000, 2, wild=True).noise
 
     assert noise.std() == pytest.approx(worlds.DAILY_VOLATILITY, rel=0.05)
     assert abs(noise.mean()) < 4 * worlds.DAILY_VOLATILITY / math.sqrt(noise.size)
@@ -39,6 +39,14 @@ def test_noise_has_its_volatility_heavy_tails_and_no_memory_but_that_of_volatili
     assert autocorrelation(np.abs(noise[:, 0])) > 0.1
     assert correlation(np.abs(noise[1:, 0]), np.abs(noise[:-1, 1])) > 0.1
     assert abs(correlation(noise[:, 0], noise[:, 1])) < 0.02
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_however_wild_a_path_is_the_edge_on_it_has_the_size_that_was_asked_for(seed: int) -> None:
+    scale = worlds.common_scale(rng(seed), 5 * 252)
+
+    assert math.sqrt(np.mean(scale**2)) == pytest.approx(worlds.DAILY_VOLATILITY, rel=1e-12)
+    assert scale.max() > 3 * worlds.DAILY_VOLATILITY
 
 
 @pytest.mark.parametrize("sharpe", [0.25, 1.0, 2.0])
