@@ -5,6 +5,11 @@ import numpy as np
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray
 
+# What a baseline in disguise does (RULINGS D6): it moves with one more closely than this, or the tracking
+# error of its excess is below this share of its mean gross.
+EQUIVALENT_CORRELATION = 0.999
+EQUIVALENT_TRACKING_ERROR = 0.01
+
 
 def mean_gross(gross: FloatArray) -> float:
     """Return g: the mean of position value / equity after fills, over all out-of-sample rows."""

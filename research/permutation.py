@@ -49,7 +49,12 @@ from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, f
 from research.cell_store import read_arrays, write_arrays
 from research.cells import PermutationRecord, day_ends
 from research.configuration import TournamentConfiguration
-from research.excess import excess_returns, mean_gross
+from research.excess import (
+    EQUIVALENT_CORRELATION,
+    EQUIVALENT_TRACKING_ERROR,
+    excess_returns,
+    mean_gross,
+)
 from research.grounds import Prepared
 from research.sources import library_versions, sources_hash
 from research.training import training_rows
@@ -59,10 +64,6 @@ Progress = Callable[[int, int], None]
 
 # RULINGS D12: the smallest p-value is 1 / 200.
 PERMUTATIONS = 199
-
-# A cell that is a baseline in disguise (RULINGS D6) is no find, neither in the data nor in a permutation.
-EQUIVALENT_CORRELATION = 0.999
-EQUIVALENT_TRACKING_ERROR = 0.01
 
 # What stands between the core and the largest Sharpe ratio; the core has a version of its own.
 _SOURCES = (

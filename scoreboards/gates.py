@@ -25,6 +25,7 @@ from research.cells import (
     Variant,
 )
 from research.configuration import GateThresholds, RiskfolioProfile, Selection
+from research.excess import EQUIVALENT_CORRELATION, EQUIVALENT_TRACKING_ERROR
 from research.statistics import annualized_lower_bound, deflated_by_luck, describe, minimum_track_record
 from scoreboards.evidence import Account, Evidence
 from scoreboards.family import Family, Member
@@ -47,8 +48,6 @@ TIMING_VARIANTS = (Variant.LATE, Variant.COSTS_2X)
 
 HELD_WEIGHT = 1e-3
 TURNOVER_ROWS = 20
-EQUIVALENT_CORRELATION = 0.999
-EQUIVALENT_TRACKING_ERROR = 0.01
 MULTIPLIER_EPSILON = 1e-12
 
 

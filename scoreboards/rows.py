@@ -22,6 +22,7 @@ from research.cells import (
     Variant,
 )
 from research.configuration import TournamentSettings
+from research.excess import EQUIVALENT_CORRELATION
 from scoreboards import gates as gate_rules
 from scoreboards.board import COLUMNS, Row, Value, clean
 from scoreboards.evidence import Account, Accounts, Evidence, window_days
@@ -331,7 +332,7 @@ def _equivalence_values(same: gate_rules.Equivalence | None) -> dict[str, Value]
     if same is None:
         return {}
     # A tracking error near zero is against the pool, whichever baseline it moves with most.
-    role = same.role if same.correlation > gate_rules.EQUIVALENT_CORRELATION else BaselineRole.RAW_POOL
+    role = same.role if same.correlation > EQUIVALENT_CORRELATION else BaselineRole.RAW_POOL
     return {
         "baseline_equivalent": str(role) if same.holds else "",
         "baseline_correlation": same.correlation,

@@ -33,18 +33,15 @@ def pack_plans(plans: Sequence[Plan], invests: Sequence[Invest]) -> Plans:
     """Lay the plans of P accounts behind one another; a plan that many accounts share stands once."""
     rows: list[IntArray] = []
     weights: list[FloatArray] = []
-    places: dict[int, int] = {}
-    start = np.zeros(len(plans), dtype=np.int64)
-    stop = np.zeros(len(plans), dtype=np.int64)
+    places: dict[int, tuple[int, int]] = {}
     total = 0
-    for account, plan in enumerate(plans):
+    for plan in plans:
         if id(plan) not in places:
-            places[id(plan)] = total
+            places[id(plan)] = (total, total + len(plan.rows))
             rows.append(plan.rows)
             weights.append(plan.weights)
             total += len(plan.rows)
-        start[account] = places[id(plan)]
-        stop[account] = start[account] + len(plan.rows)
+    start, stop = np.array([places[id(plan)] for plan in plans], dtype=np.int64).T.copy()
     return Plans(
         rows=np.concatenate(rows).astype(np.int64),
         weights=np.ascontiguousarray(np.concatenate(weights), dtype=np.float64),

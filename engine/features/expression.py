@@ -275,9 +275,15 @@ def _again(
 def _warmups(op: Op, inputs: tuple[Expression, ...], parameters: tuple[Parameter, ...]) -> tuple[int, ...]:
     if op is Op.RESAMPLE:
         return tuple(_slower_warmup(inputs[0], Timeframe(str(parameters[0])), bars) for bars in _TIMEFRAMES)
-    own = _own_warmup(op, parameters)
-    if all(len(child.warmups) == 1 for child in inputs):
-        return (own + max([child.warmups[0] for child in inputs], default=0),)
+    own = _own_warmup(op, parameters) if parameters else 0
+    # A loop: a sweep makes thousands of nodes, and asks each of them once.
+    longest = 0
+    for child in inputs:
+        if len(child.warmups) > 1:
+            break
+        longest = max(longest, child.warmups[0])
+    else:
+        return (own + longest,)
     return tuple(own + max(child.warmup_on(bars) for child in inputs) for bars in _TIMEFRAMES)
 
 
@@ -290,7 +296,7 @@ def _slower_warmup(slower: Expression, timeframe: Timeframe, bars: Timeframe) ->
 
 def _own_warmup(op: Op, parameters: tuple[Parameter, ...]) -> int:
     """Bars before the present one that an operator itself looks at."""
-    if op in (Op.FIELD, Op.OF) or not parameters or not isinstance(parameters[0], int):
+    if op in (Op.FIELD, Op.OF) or not isinstance(parameters[0], int):
         return 0
     length = parameters[0]
     match op:
@@ -317,6 +323,8 @@ def operand(value: object) -> Expression:
     """
     if isinstance(value, Expression):
         return value
+    if type(value) is float and value == value:
+        return node(Op.CONSTANT, (), (value + 0.0,))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         raise InvalidValueError(
             f"{type(value).__name__} holds several expressions, choose one: "

@@ -1,6 +1,6 @@
 """From expression graphs to a flat program: order of execution, what is shared, where values stand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,36 +20,36 @@ from engine.features.rolling import (
 )
 from engine.features.shape import SHAPE_HEADER
 
+# What an operator remembers of one instrument: so many values, and so many more for each bar of its window.
+_REMEMBERED: Mapping[Op, tuple[int, int]] = {
+    Op.LAG: (LAG_HEADER, 1),
+    Op.ROLLING_SUM: (SUM_HEADER, 1),
+    Op.ROLLING_MEAN: (SUM_HEADER, 1),
+    Op.ROLLING_STD: (MOMENTS_HEADER, 1),
+    Op.ROLLING_MIN: (EXTREME_HEADER, 1),
+    Op.ROLLING_MAX: (EXTREME_HEADER, 1),
+    Op.ROLLING_QUANTILE: (SORTED_HEADER, 2),
+    Op.ROLLING_RANK: (RANK_HEADER, 1),
+    Op.ROLLING_CORR: (PAIR_HEADER, 2),
+    Op.ROLLING_BETA: (PAIR_HEADER, 2),
+    Op.ROLLING_COVARIANCE: (PAIR_HEADER, 2),
+    Op.ROLLING_SKEW: (SHAPE_HEADER, 1),
+    Op.ROLLING_KURTOSIS: (SHAPE_HEADER, 1),
+    Op.ROLLING_DEVIATION: (SHAPE_HEADER, 1),
+    Op.ROLLING_WEIGHTED_MEAN: (SHAPE_HEADER, 1),
+    Op.EMA: (AVERAGE_UNITS, 0),
+    Op.WILDER: (AVERAGE_UNITS, 0),
+    Op.LATCH: (LATCH_UNITS, 0),
+    Op.BARS_SINCE: (SINCE_UNITS, 0),
+    Op.LAST_KNOWN: (KNOWN_UNITS, 0),
+}
+_NOTHING = (0, 0)
+
 
 def state_units(op: Op, length: int) -> int:
     """Return how many values an operator remembers of one instrument."""
-    match op:
-        case Op.LAG:
-            return LAG_HEADER + length
-        case Op.ROLLING_SUM | Op.ROLLING_MEAN:
-            return SUM_HEADER + length
-        case Op.ROLLING_STD:
-            return MOMENTS_HEADER + length
-        case Op.ROLLING_MIN | Op.ROLLING_MAX:
-            return EXTREME_HEADER + length
-        case Op.ROLLING_QUANTILE:
-            return SORTED_HEADER + 2 * length
-        case Op.ROLLING_RANK:
-            return RANK_HEADER + length
-        case Op.ROLLING_CORR | Op.ROLLING_BETA | Op.ROLLING_COVARIANCE:
-            return PAIR_HEADER + 2 * length
-        case Op.ROLLING_SKEW | Op.ROLLING_KURTOSIS | Op.ROLLING_DEVIATION | Op.ROLLING_WEIGHTED_MEAN:
-            return SHAPE_HEADER + length
-        case Op.EMA | Op.WILDER:
-            return AVERAGE_UNITS
-        case Op.LATCH:
-            return LATCH_UNITS
-        case Op.BARS_SINCE:
-            return SINCE_UNITS
-        case Op.LAST_KNOWN:
-            return KNOWN_UNITS
-        case _:
-            return 0
+    header, a_bar = _REMEMBERED.get(op, _NOTHING)
+    return header + a_bar * length
 
 
 def _arguments(node: Expression, symbols: tuple[str, ...]) -> tuple[int, float]:

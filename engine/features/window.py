@@ -83,7 +83,8 @@ def _is_constant(value: object) -> bool:
 
 def _refuse_variable_globals(function: types.FunctionType, name: str, seen: set[object]) -> None:
     seen.add(function)
-    if function.__defaults__ and not _is_constant(function.__defaults__):
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    if not _is_constant(defaults):
         raise InvalidValueError(f"window_function: {name} has a default value that is not a constant")
     for key in sorted(_names(function.__code__) & function.__globals__.keys()):
         value = function.__globals__[key]

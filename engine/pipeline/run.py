@@ -223,7 +223,8 @@ def _refuse_misfits(panel: Panel, columns: Sequence[Column], start: int, stop: i
     """Refuse columns that do not fit the panel or the rows of the run; each plan is looked at once."""
     fits: set[tuple[int, tuple[int, int] | None]] = set()
     for place, column in enumerate(columns):
-        refuse_without_range(column.order_roots, has_range=panel.has_range)
+        if column.order_roots:
+            refuse_without_range(column.order_roots, has_range=panel.has_range)
         if (id(column.plan), column.rows) in fits:
             continue
         if column.plan.weights.shape[1] != len(panel.instruments):

@@ -124,6 +124,7 @@ def local_function(closes: FloatArray) -> float:
             "f -> g reads the global PANEL, a bytearray",
         ),
         ("def f(x, seen=[]):\n    return 0.0\n", "has a default value that is not a constant"),
+        ("def f(x, *, seen=[]):\n    return 0.0\n", "has a default value that is not a constant"),
         ("def make(a):\n    def f(x):\n        return a\n    return f\n\nf = make(1.0)\n", "is a closure"),
         ("f = lambda x: x[-1]\n", "a closure, a lambda or a nested function"),
         (
