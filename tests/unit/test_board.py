@@ -532,7 +532,7 @@ def test_what_is_judged_less_strictly_than_the_standard_is_no_candidate(changes:
 
     strict = build(tournament(cells), settings())
     lax = build(tournament(cells), settings(**changes))
-    stricter = build(tournament(cells), settings(gates={"spa": 0.02}))
+    stricter = build(tournament(cells), settings(gates={"spa": 0.005}))
 
     assert [len(board.candidates) for board in (strict, lax, stricter)] == [1, 0, 1]
     assert any("nothing here is a candidate" in note for note in lax.notes)
