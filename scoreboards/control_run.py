@@ -98,7 +98,7 @@ def _plan(counts: Mapping[Family, Mapping[int, int]], effort: Effort, *, lot: in
 # The dearest first, so that no worker is left with one of them at the end.
 WHOLE = _plan(
     {
-        Family.NOISE_1000: {20: 1600, 10: 400, 5: 400},
+        Family.NOISE_1000: {20: 4000, 10: 400, 5: 400},
         Family.GRID_TREND: {20: 200, 10: 200, 5: 200},
         Family.OVERFITTED: {0: 20},
         Family.PLANTED_RECIPE: {0: 200},
