@@ -159,9 +159,9 @@ def frontier(study: Study) -> Figure:
 
 # Levels that are written beside their points; all of them would hide the line.
 _NAMED = {
-    "step_down": {0.005, 0.01, 0.05, 0.2, 1.0},
-    "deflated_sharpe": {0.0, 0.8, 0.95, 0.99},
-    "fewest_trials": {25.0, 100.0},
+    "step_down": {0.002, 0.05},
+    "deflated_sharpe": {0.8, 0.99},
+    "fewest_trials": {100.0},
 }
 _MOVED = {
     "step_down": "step-down SPA level",
