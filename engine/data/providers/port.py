@@ -1,0 +1,112 @@
+"""The one port of all providers: pages of bars or trades, each with the bytes that it came as."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from engine.data.providers.bars import Difference
+from engine.data.providers.matrix import Capability
+from engine.data.series import BarSeries, TradeSeries
+from engine.domain.time import Timeframe
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """A share became `ratio` shares (4.0 for 4:1); prices before `stamp` are in old shares.
+
+    Attributes
+    ----------
+    stamp
+        UTC nanoseconds of the first bar in new shares.
+    """
+
+    stamp: int
+    ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dividend:
+    """Cash paid for a share.
+
+    Attributes
+    ----------
+    stamp
+        UTC nanoseconds of the first bar without it.
+    amount
+        In the quote currency, per share as it was then.
+    """
+
+    stamp: int
+    amount: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Page:
+    """One reply of a provider.
+
+    Attributes
+    ----------
+    payload
+        Bytes as received, for the archive.
+    series
+        What they say, closed bars only; may be empty.
+    cursor
+        UTC nanoseconds: all that comes before it is in hand, a pull that stopped here goes on from it.
+    differences
+        Where bars that were built from trades and bars that were reported do not agree.
+    splits, dividends
+        Corporate actions that the reply tells of; prices are as traded, never adjusted.
+    """
+
+    payload: bytes = field(repr=False)
+    series: BarSeries | TradeSeries
+    cursor: int
+    differences: tuple[Difference, ...] = ()
+    splits: tuple[Split, ...] = ()
+    dividends: tuple[Dividend, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surroundings:
+    """What a provider needs of the world, so that tests can stand in for it.
+
+    Attributes
+    ----------
+    now
+        UTC nanoseconds.
+    monotonic
+        Seconds of a clock that never goes back.
+    sleep
+        Waits for so many seconds.
+    generator
+        Of the jitter of waits.
+    """
+
+    now: Callable[[], int]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    generator: np.random.Generator
+
+
+class Provider(Protocol):
+    """Gives bars and trades of the past. One object serves one thread; a `Bucket` may be shared."""
+
+    @property
+    def name(self) -> str:
+        """Name as in the capability matrix; also the venue of the lake's keys."""
+        ...
+
+    @property
+    def capabilities(self) -> Capability:
+        """What it may be asked."""
+        ...
+
+    def fetch_bars(self, symbol: str, timeframe: Timeframe, start: int, stop: int) -> Iterator[Page]:
+        """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds)."""
+        ...
+
+    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page]:
+        """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds)."""
+        ...
