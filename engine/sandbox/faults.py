@@ -150,7 +150,7 @@ def plan_of_values(values: Mapping[str, object]) -> FaultPlan:
 def _number(fault: Fault, value: object) -> float:
     if value is None or value is True:
         return _UNNAMED_VALUE.get(fault, 1.0)
-    if isinstance(value, int | float | str):
+    if isinstance(value, int | float | str) and value is not False:
         try:
             return float(value)
         except ValueError:
@@ -253,7 +253,8 @@ class FaultDealer:
         keys = (self._seed, pair, minutes)
         bars = self._revised(bars, young & self._chosen(Fault.REVISED, keys, bars.stamps))
         gone = young & self._chosen(Fault.LATE, keys, bars.stamps)
-        self.dealt[Fault.LATE] += int(gone.sum())
+        if gone.any():
+            self.dealt[Fault.LATE] += int(gone.sum())
         if (share := self.plan.of(Fault.MISSING)) > 0.0:
             missing = closed & ~gone & (self._draw.random(len(bars)) < share)
             self.dealt[Fault.MISSING] += int(missing.sum())

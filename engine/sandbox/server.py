@@ -20,6 +20,8 @@ LOOPBACK = "127.0.0.1"
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
 _SERVER_ERRORS = (500, 502, 503, 504, 520)
 _BUSY_TEXTS = ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error")
+# Who is still being answered when the exchange closes is cut off.
+_SHUTDOWN_SECONDS = 0.2
 _PUBLIC = "/0/public/"
 
 
@@ -106,7 +108,12 @@ class SandboxServer:
         InputError
             For a port that is taken.
         """
-        runner = web.AppRunner(application(self.exchange), access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            application(self.exchange),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, LOOPBACK, self._port).start()
