@@ -60,9 +60,10 @@ def machine_keyring(variable: str) -> str | None:
     from keyring.errors import KeyringError
 
     try:
-        return keyring.get_password(KEYRING_SERVICE, variable)
+        found: str | None = keyring.get_password(KEYRING_SERVICE, variable)
     except KeyringError:
         return None
+    return found
 
 
 def no_keyring(variable: str) -> str | None:  # noqa: ARG001 - a keyring is asked for a name

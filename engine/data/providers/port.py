@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from engine.data.providers.bars import Difference
 from engine.data.providers.matrix import Capability
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.time import Timeframe
+
+Series = TypeVar("Series", BarSeries, TradeSeries)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +45,7 @@ class Dividend:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Page:
+class Page(Generic[Series]):
     """One reply of a provider.
 
     Attributes
@@ -61,7 +63,7 @@ class Page:
     """
 
     payload: bytes = field(repr=False)
-    series: BarSeries | TradeSeries
+    series: Series
     cursor: int
     differences: tuple[Difference, ...] = ()
     splits: tuple[Split, ...] = ()
@@ -103,10 +105,16 @@ class Provider(Protocol):
         """What it may be asked."""
         ...
 
-    def fetch_bars(self, symbol: str, timeframe: Timeframe, start: int, stop: int) -> Iterator[Page]:
+    def fetch_bars(
+        self, symbol: str, timeframe: Timeframe, start: int, stop: int
+    ) -> Iterator[Page[BarSeries]]:
         """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds)."""
         ...
 
-    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page]:
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds)."""
         ...

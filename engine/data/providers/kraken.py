@@ -1,0 +1,252 @@
+"""Kraken's history: bars of the last 720 intervals as it reports them, all before them built from trades.
+
+What it does that others do not: it gives at most 720 bars whatever is asked, the last of them still forming;
+it prints empty intervals at some times and leaves them out at others; and it revises volumes after the close,
+since trades are its official record. Trades reach back to the first one, a thousand a page.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from engine.data.providers.bars import bars_from_trades, between, closed, reconcile, traded
+from engine.data.providers.ccxt_wire import CcxtWire
+from engine.data.providers.matrix import Capability, capability
+from engine.data.providers.patience import Bucket
+from engine.data.providers.port import Page, Surroundings
+from engine.data.providers.replies import (
+    bar_series,
+    broken,
+    decoded,
+    mapping,
+    number,
+    rows_of,
+    seconds_to_nanoseconds,
+    trade_series,
+    whole,
+)
+from engine.data.series import BarSeries, TradeSeries
+from engine.domain.time import NANOSECONDS_PER_SECOND, Timeframe
+
+BARS_MAX: Final = 720
+TRADES_A_PAGE: Final = 1000
+
+OVERLAP_BARS: Final = 60
+"""So many reported bars are built from trades as well, where deep history meets them, and compared."""
+
+# A trade's stamp is printed as a float of seconds, off by up to 240 ns from the cursor that Kraken counts in.
+_ROUNDING: Final = 1_000
+
+_NAME = "kraken"
+_SIDES = {"b": True, "s": False}
+
+_Trade = tuple[int, int, float, float, bool]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ohlc:
+    """Bars as reported, closed and traded ones only."""
+
+    payload: bytes
+    bars: BarSeries
+
+
+class Kraken:
+    """History of Kraken through ccxt."""
+
+    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None) -> None:
+        self._surroundings = surroundings
+        self._wire = CcxtWire(_NAME, _NAME, surroundings=surroundings, bucket=bucket, base_url=base_url)
+
+    @property
+    def name(self) -> str:
+        """`kraken`."""
+        return _NAME
+
+    @property
+    def capabilities(self) -> Capability:
+        """Its row of the matrix."""
+        return capability(_NAME)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._wire.close()
+
+    def fetch_bars(
+        self, symbol: str, timeframe: Timeframe, start: int, stop: int
+    ) -> Iterator[Page[BarSeries]]:
+        """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds).
+
+        Where reported bars do not reach back to `start`, pages of trades come first. Where both are known,
+        bars are those of the trades, and the last page tells where the two differ.
+        """
+        step = timeframe.nanoseconds
+        start += -start % step
+        # Both on the grid: a bar that opens before `stop` needs its trades up to its end.
+        stop = min(stop, self._surroundings.now() - step + 1)
+        stop += -stop % step
+        if start >= stop:
+            return
+        ohlc = self._ohlc(symbol, timeframe, start)
+        reported = ohlc.bars
+        if start >= self._reported_from(step):
+            yield self._reported_page(ohlc, start, stop)
+            return
+        meets = int(reported.stamps[0]) if len(reported) else stop
+        built_until = min(stop, meets + OVERLAP_BARS * step)
+        overlap: list[BarSeries] = []
+        for page in self._built_pages(symbol, timeframe, start, built_until):
+            overlap.append(between(page.series, meets, built_until))
+            yield page
+        differences = reconcile(_joined(overlap), reported, start=meets, stop=built_until)
+        yield Page(
+            payload=ohlc.payload,
+            series=between(reported, built_until, stop),
+            cursor=stop,
+            differences=tuple(differences),
+        )
+
+    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
+        """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds), a page for each reply."""
+        stop = min(stop, self._surroundings.now())
+        if start >= stop:
+            return
+        for payload, trades, is_last in self._trade_pages(symbol, start, stop):
+            # The last trade is asked for again by who goes on from here: others may share its stamp.
+            cursor = stop if is_last else max(start, int(trades.stamps[-1]) - _ROUNDING)
+            yield Page(payload=payload, series=trades, cursor=cursor)
+
+    def _reported_from(self, step: int) -> int:
+        """Return from when on every interval is among the last `BARS_MAX` ones, the forming one counted."""
+        now = self._surroundings.now()
+        return now - now % step - (BARS_MAX - 2) * step
+
+    def _reported_page(self, ohlc: _Ohlc, start: int, stop: int) -> Page[BarSeries]:
+        return Page(payload=ohlc.payload, series=between(ohlc.bars, start, stop), cursor=stop)
+
+    def _built_pages(
+        self, symbol: str, timeframe: Timeframe, start: int, stop: int
+    ) -> Iterator[Page[BarSeries]]:
+        """Yield bars built from trades; a page gives the intervals that its trades have left behind."""
+        step = timeframe.nanoseconds
+        held: list[TradeSeries] = []
+        done = start
+        for payload, trades, is_last in self._trade_pages(symbol, start, stop):
+            held.append(trades)
+            waiting = _joined_trades(held)
+            if is_last:
+                until = stop
+            else:
+                last = int(waiting.stamps[-1])
+                until = last - last % step
+            cut = int(np.searchsorted(waiting.stamps, until))
+            bars = bars_from_trades(waiting.rows(0, cut), timeframe)
+            held = [waiting.rows(cut, len(waiting))]
+            done = max(done, until)
+            yield Page(payload=payload, series=bars, cursor=done)
+
+    def _trade_pages(self, symbol: str, start: int, stop: int) -> Iterator[tuple[bytes, TradeSeries, bool]]:
+        """Yield each reply, its trades from `start` to `stop` that came in none before, and whether it ends.
+
+        It ends where trades reach `stop`, or where a reply brings nothing new: the present. A short page
+        alone is no end, since nobody promises full ones.
+        """
+        pair = str(self._wire.market(symbol)["id"])
+        since = start - _ROUNDING
+        newest = (start - 1, 0)
+        while True:
+            payload, (rows, last) = self._trades(pair, since)
+            new = [row for row in rows if (row[0], row[1]) > newest]
+            is_last = not new or max(row[0] for row in new) >= stop
+            yield payload, trade_series([row for row in new if row[0] < stop]), is_last
+            if is_last:
+                return
+            newest = max((row[0], row[1]) for row in new)
+            # Trades of one nanosecond may lie on two pages, and the cursor leaves out what it stands on.
+            since = last - 1 if last - 1 > since else last
+
+    def _trades(self, pair: str, since: int) -> tuple[bytes, tuple[list[_Trade], int]]:
+        request = {"pair": pair, "since": str(since), "count": TRADES_A_PAGE}
+        return self._wire.ask(
+            lambda: self._wire.client.publicGetTrades(request), lambda _, reply: _read_trades(reply)
+        )
+
+    def _ohlc(self, symbol: str, timeframe: Timeframe, start: int) -> _Ohlc:
+        pair = str(self._wire.market(symbol)["id"])
+        minutes = timeframe.nanoseconds // (60 * NANOSECONDS_PER_SECOND)
+        # One second before: whether `since` itself is among the bars has changed over the years.
+        request = {"pair": pair, "interval": minutes, "since": start // NANOSECONDS_PER_SECOND - 1}
+        payload, (bars, last) = self._wire.ask(
+            lambda: self._wire.client.publicGetOHLC(request), lambda _, reply: _read_ohlc(reply)
+        )
+        # Closed by our clock and by Kraken's, whichever is behind.
+        committed = between(bars, 0, last + 1)
+        return _Ohlc(payload=payload, bars=traded(closed(committed, timeframe, self._surroundings.now())))
+
+
+def _read_trades(payload: bytes) -> tuple[list[_Trade], int]:
+    """Return trades as (stamp, id, price, amount, buyer is taker), and the cursor in nanoseconds."""
+    rows, last = _envelope(payload)
+    trades = []
+    for row in rows:
+        cells = rows_of(_NAME, row, "trade")
+        if len(cells) < 7 or cells[3] not in _SIDES:
+            raise broken(_NAME, f"has a trade that is not as documented: {str(cells)[:120]}")
+        trades.append(
+            (
+                seconds_to_nanoseconds(_NAME, cells[2], "time"),
+                whole(_NAME, cells[6], "trade id"),
+                number(_NAME, cells[0], "price"),
+                number(_NAME, cells[1], "volume"),
+                _SIDES[cells[3]],
+            )
+        )
+    return trades, whole(_NAME, last, "last")
+
+
+def _read_ohlc(payload: bytes) -> tuple[BarSeries, int]:
+    """Return bars as they stand in a reply, and the open of the last one that is committed (nanoseconds)."""
+    rows, last = _envelope(payload)
+    bars = []
+    for row in rows:
+        cells = rows_of(_NAME, row, "bar")
+        if len(cells) < 7:
+            raise broken(_NAME, f"has a bar that is not as documented: {str(cells)[:120]}")
+        stamp = seconds_to_nanoseconds(_NAME, cells[0], "time")
+        prices = [number(_NAME, cell, "price") for cell in cells[1:5]]
+        bars.append((stamp, *prices, number(_NAME, cells[6], "volume")))
+    return bar_series(_NAME, bars), seconds_to_nanoseconds(_NAME, last, "last")
+
+
+def _envelope(payload: bytes) -> tuple[Sequence[Any], object]:
+    """Return the rows of the one pair that a reply is about, and its cursor."""
+    result = mapping(
+        _NAME, mapping(_NAME, decoded(_NAME, payload, exact=True), "reply").get("result"), "result"
+    )
+    pairs = [name for name in result if name != "last"]
+    if len(pairs) != 1 or "last" not in result:
+        raise broken(_NAME, f"is not about one pair but has {sorted(result)}")
+    return rows_of(_NAME, result[pairs[0]], pairs[0]), result["last"]
+
+
+def _joined(parts: Sequence[BarSeries]) -> BarSeries:
+    kept = [part for part in parts if len(part)]
+    if not kept:
+        return BarSeries.empty()
+    return BarSeries(
+        **{
+            name: np.concatenate([getattr(part, name) for part in kept])
+            for name in ("stamps", "open", "high", "low", "close", "volume")
+        }
+    )
+
+
+def _joined_trades(parts: Sequence[TradeSeries]) -> TradeSeries:
+    return TradeSeries(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("stamps", "ids", "price", "amount", "buyer_is_taker")
+        }
+    )
