@@ -1,7 +1,7 @@
-"""Kills a writer of the lake before an operation on the disk, one after the other, and looks at what is left.
+"""Kills a writer of the lake before one operation on the disk after the other, and looks at what is left.
 
-Run in a process of its own: `python -m tests.lake_crash FOLDER STRIDE`, where a stride of 1 is every operation.
-It prints how many operations there were; it fails where a lake lost something, or where the same work done again
+Run in a process of its own: `python -m tests.lake_crash FOLDER STRIDE`; a stride of 1 is every operation. It
+prints how many operations there were; it fails where a lake lost something, or where the same work done again
 does not end with the same bytes.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import quality, store
+from engine.data import catalogue, quality, store
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
 from engine.data.findings import Finding, Kind, capped, counts, listing, positions
@@ -125,6 +125,9 @@ def _check_name(request: Request) -> None:
         raise InputError(
             f"{name} is the name of a packaged sample; choose another one, e.g. my-{name.lower()}"
         )
+    frozen = [known for known in catalogue.lake_names() if known.lower() == name.lower()]
+    if frozen:
+        raise InputError(f"{frozen[0]} is the name of a data set of the lake; choose another one")
     # Some file systems do not tell upper from lower case.
     same = [known for known in store.names() if known.lower() == name.lower()]
     if same and not (request.replace and same == [name]):

@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data.lake import files, layout, raw, verifying
+from engine.data.lake import datasets, files, layout, raw, verifying
 from engine.data.lake.changes import Changes, compare
 from engine.data.lake.corrections import Correction, corrections_of
+from engine.data.lake.datasets import DataSetVersion, Definition
 from engine.data.lake.growth import new_parts
 from engine.data.lake.parts import Arrival, Part, is_part_name, read_part
 from engine.data.lake.problems import Problem
@@ -16,6 +17,8 @@ from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import Rows, empty, of_series, to_bars, to_trades
 from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
+from engine.domain.panel import Panel
+from engine.domain.time import Calendar, Timeframe
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
 
@@ -232,6 +235,96 @@ class Lake:
         parts = [self._part(place) for place in places]
         known = [part for part in parts if as_of is None or part.known_at <= as_of]
         return sorted(known, key=lambda part: (part.sequence, part.name_hash))
+
+    # --- data sets -------------------------------------------------------------------------------------
+
+    def freeze(
+        self,
+        name: str,
+        keys: Sequence[SeriesKey],
+        *,
+        timeframe: Timeframe,
+        calendar: Calendar,
+        as_of: int | None = None,
+        market: SeriesKey | None = None,
+        universe: str | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> DataSetVersion:
+        """Write down what some series are as of a moment as the next version of a data set.
+
+        What is equal to the newest version becomes no new one.
+
+        Parameters
+        ----------
+        keys
+            Series of bars, one an instrument. Their order is of no account: columns are in that of symbols.
+        as_of
+            UTC nanoseconds; None: all that is known.
+        market
+            Series whose close is the market; None: the equally weighted pool.
+        universe
+            Name of the universe that the instruments were taken from.
+        start, stop
+            UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+
+        Raises
+        ------
+        InputError
+            If the name or the series cannot be used, if bars have errors, or if the disk refuses.
+        """
+        definition = Definition(
+            keys=tuple(sorted(keys, key=lambda key: (key.instrument, key.venue))),
+            timeframe=timeframe,
+            calendar=calendar,
+            market=market,
+            universe=universe,
+            start=start,
+            stop=stop,
+        )
+        parts = {key: self.parts(key, as_of) for key in definition.all_keys}
+        return datasets.freeze(self.root, name, definition, parts, as_of)
+
+    def load_panel(
+        self, name: str, *, version: int | None = None, as_of: int | None = None, stop: int | None = None
+    ) -> Panel:
+        """Return the bars of a data set, those that are sealed too: `engine.data.catalogue` ends before them.
+
+        Parameters
+        ----------
+        version
+            None: the newest.
+        as_of
+            UTC nanoseconds: only what was known then; None: all of the version.
+        stop
+            UTC nanoseconds: only bars that open before it; None: all.
+
+        Raises
+        ------
+        InputError
+            If there is no such version, or a file is not what was frozen.
+        """
+        return datasets.load(self.root, self.version(name, version), as_of=as_of, stop=stop)
+
+    def version(self, name: str, number: int | None = None) -> DataSetVersion:
+        """Return a version of a data set without its bars; the newest where no number is given.
+
+        Raises
+        ------
+        InputError
+            If there is none, or its file is not what was written.
+        """
+        return datasets.read(self.root, name, number)
+
+    def versions(self, name: str) -> list[int]:
+        """Return the numbers of the versions of a data set, oldest first; none where it is not known."""
+        return datasets.versions(self.root, name)
+
+    def data_sets(self) -> tuple[str, ...]:
+        """Return the names of the data sets, in alphabetical order."""
+        return datasets.names(self.root)
+
+    # --- the whole -------------------------------------------------------------------------------------
 
     def verify(self) -> list[Problem]:
         """Return everything that is wrong in the lake, nothing if it is what was written."""

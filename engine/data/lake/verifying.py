@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.lake import files, layout, raw
+from engine.data.lake import datasets, files, layout, raw
 from engine.data.lake.parts import Part, is_part_name, read_part, read_revisions, read_rows
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.lake.reading import rows_of
@@ -45,6 +45,8 @@ def _problems(root: Path) -> list[Problem]:
                 series.setdefault(layout.folder(part.key), []).append(part)
         elif top == raw.FOLDER:
             found += _raw_problems(root, place)
+        elif top == datasets.FOLDER:
+            found += _data_set_problems(root, place)
         elif str(place) not in _KNOWN_FILES:
             found.append(_strange(place))
     for place, parts in sorted(series.items()):
@@ -102,6 +104,28 @@ def _series_problems(root: Path, place: Path, parts: list[Part]) -> list[Problem
         rows_of(root, ordered[0].key, ordered)
     except InputError as wrong:
         return [_problem(ProblemKind.DAMAGED, place, str(wrong))]
+    return []
+
+
+def _data_set_problems(root: Path, place: Path) -> list[Problem]:
+    name, number = place.parent.name, place.stem
+    if len(place.parts) != 3 or number not in map(str, datasets.versions(root, name)):
+        return [_strange(place)]
+    try:
+        frozen = datasets.read(root, name, int(number))
+        panel = datasets.load(root, frozen)
+    except InputError as wrong:
+        return [_problem(ProblemKind.DAMAGED, place, str(wrong))]
+    if (frozen.name, frozen.version) != (name, int(number)):
+        return [_problem(ProblemKind.DAMAGED, place, f"it is version {frozen.version} of {frozen.name}")]
+    if panel.content_hash != frozen.content_hash:
+        return [
+            _problem(
+                ProblemKind.DAMAGED,
+                place,
+                f"its bars have the hash {panel.content_hash[:16]}, frozen were {frozen.content_hash[:16]}",
+            )
+        ]
     return []
 
 
