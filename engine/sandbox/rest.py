@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,9 +92,9 @@ def decimal(value: int, decimals: int, shown: int | None = None) -> str:
     return text + "0" * max(0, (shown or 0) - decimals)
 
 
-def iso(stamp: int) -> str:
+def iso(stamp: int, unit: Literal["us", "ns"] = "us") -> str:
     """Return UTC nanoseconds as Kraken writes a time in WebSocket v2."""
-    return f"{np.datetime_as_string(np.datetime64(stamp, 'ns'), unit='us')}Z"
+    return f"{np.datetime_as_string(np.datetime64(stamp, 'ns'), unit=unit)}Z"
 
 
 def server_time(moment: Moment) -> dict[str, Any]:
