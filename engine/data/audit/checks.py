@@ -1,0 +1,64 @@
+"""All checks on the bars of one instrument, as places that can be told."""
+
+from dataclasses import dataclass
+
+from engine.data.audit.breaks import break_marks
+from engine.data.audit.marks import Marks
+from engine.data.audit.sessions import Schedule, schedule, session_marks, slip_marks
+from engine.data.audit.stillness import stillness_marks
+from engine.data.audit.structure import structure_marks, usable
+from engine.data.audit.ticks import tick_marks
+from engine.data.findings import Finding, Kind
+from engine.data.quality import Bars
+from engine.domain.time import Calendar, Timeframe
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inspection:
+    """What was found in the bars of one instrument. Holds the bars, so it is not kept.
+
+    Attributes
+    ----------
+    bars
+        As they came.
+    clean
+        The ones that can be true, in order.
+    plan
+        What the calendar expects between the first and the last of the clean ones; None without any.
+    marks
+        In the order of `Kind`.
+    """
+
+    bars: Bars
+    clean: Bars
+    plan: Schedule | None
+    marks: tuple[Marks, ...]
+
+    def findings(self, limit: int | None = None) -> list[Finding]:
+        """Return findings, kinds in the order of `Kind`; with a limit the worst ones of each."""
+        return [finding for marks in self.marks for finding in marks.findings(limit)]
+
+
+def inspect(bars: Bars, timeframe: Timeframe, calendar: Calendar, *, now: int | None = None) -> Inspection:
+    """Return everything that is wrong, or looks wrong, in the bars of one instrument.
+
+    Parameters
+    ----------
+    bars
+        In the order of their file, whatever that is.
+    now
+        UTC nanoseconds at which the bars were known; None: rows of the future are not looked for.
+    """
+    marks = structure_marks(bars, timeframe, now)
+    marks += slip_marks(bars, timeframe)
+    clean = usable(bars)
+    plan = None
+    if len(clean.stamps):
+        plan = schedule(clean, timeframe, calendar)
+        marks += session_marks(clean, timeframe, calendar, plan)
+        marks += tick_marks(clean, timeframe)
+        marks += break_marks(clean, timeframe)
+        marks += stillness_marks(clean)
+    order = list(Kind)
+    found = sorted((entry for entry in marks if len(entry)), key=lambda entry: order.index(entry.kind))
+    return Inspection(bars=bars, clean=clean, plan=plan, marks=tuple(found))
