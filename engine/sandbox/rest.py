@@ -20,6 +20,7 @@ OHLC_ROWS = 720
 _DEPTH_USUAL = 100
 # A cursor below this is in seconds, above it in nanoseconds: 1e12 seconds are thirty thousand years away.
 _SECONDS_BELOW = 1e12
+_STAMP_MAX = 2**63 - 1
 
 _TAKER_FEES = ((0, 0.40), (10_000, 0.35), (50_000, 0.24), (100_000, 0.22), (250_000, 0.20))
 _MAKER_FEES = ((0, 0.25), (10_000, 0.20), (50_000, 0.14), (100_000, 0.12), (250_000, 0.10))
@@ -239,7 +240,7 @@ def _asset_pair(pair: Pair) -> dict[str, Any]:
         "fee_volume_currency": "ZUSD",
         "margin_call": 80,
         "margin_stop": 40,
-        "ordermin": decimal(lots, pair.lot_decimals),
+        "ordermin": decimal(lots, pair.lot_decimals).rstrip("0").rstrip("."),
         "costmin": _COST_LEAST,
         "tick_size": decimal(1, pair.price_decimals),
         "status": "online",
@@ -271,10 +272,15 @@ def _trade_rows(pair: Pair, found: Trades) -> list[list[Any]]:
     ]
 
 
+def _thousandths(pair: Pair, lots: int) -> str:
+    """Return an amount as Depth and Ticker have it: three decimals, but never nothing."""
+    return decimal(max(1, round(lots * 1_000 / 10**pair.lot_decimals)), 3)
+
+
 def _levels(pair: Pair, side: Side) -> list[list[Any]]:
     shown = shown_decimals(pair)
     return [
-        [decimal(tick, pair.price_decimals, shown), decimal(lots, pair.lot_decimals), second]
+        [decimal(tick, pair.price_decimals, shown), _thousandths(pair, lots), second]
         for tick, lots, second in zip(
             side.ticks.tolist(), side.lots.tolist(), side.seconds.tolist(), strict=True
         )
@@ -298,7 +304,7 @@ def _ticker(market: Market, number: int, now: int) -> dict[str, Any] | None:
     def best(side: Side) -> list[str]:
         lots = int(side.lots[0])
         units = max(1, lots // 10**pair.lot_decimals)
-        return [price(int(side.ticks[0])), str(units), decimal(lots, pair.lot_decimals)]
+        return [price(int(side.ticks[0])), str(units), _thousandths(pair, lots)]
 
     return {
         "a": best(book.asks),
@@ -348,7 +354,9 @@ def _cursor(parameters: Parameters) -> int | None:
     try:
         # A cursor in nanoseconds has more digits than a float.
         value: int | float = int(text) if text.lstrip("-").isdigit() else float(text)
-        seconds = value < _SECONDS_BELOW
-        return round(value * NANOSECONDS_PER_SECOND) if seconds else int(value)
+        stamp = round(value * NANOSECONDS_PER_SECOND) if value < _SECONDS_BELOW else int(value)
     except (ValueError, OverflowError):
         raise RefusedRequestError("EGeneral:Invalid arguments") from None
+    if not -_STAMP_MAX <= stamp <= _STAMP_MAX:
+        raise RefusedRequestError("EGeneral:Invalid arguments")
+    return stamp
