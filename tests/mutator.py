@@ -6,6 +6,7 @@ and what stands there. Rows are counted anew, as a file would count them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -102,6 +103,7 @@ def realistic(
     )
 
 
+@cache
 def _stamps(size: int, timeframe: Timeframe, calendar: Calendar) -> IntArray:
     first = int(np.datetime64("2015-01-05", "ns").astype(np.int64))
     if calendar is Calendar.ALWAYS:

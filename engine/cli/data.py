@@ -223,6 +223,7 @@ def show(
 def audit(name: _Name, as_json: _Json = False) -> None:
     """Check the bars of a data set again. Exit 1 if they have errors."""
     from engine.data import catalogue, quality
+    from engine.data.audit import report
     from engine.data.findings import capped, counts
 
     manifest = catalogue.manifest(name)
@@ -230,7 +231,8 @@ def audit(name: _Name, as_json: _Json = False) -> None:
     panel = catalogue.load(name)
     parts = quality.of_panel(panel)
     errors = [finding for bars in parts for finding in quality.errors(bars)]
-    warnings = [] if errors else quality.audit(parts, panel.timeframe, panel.calendar)
+    audited = report.audit(parts, panel.timeframe, panel.calendar, name=name)
+    warnings = [] if errors else audited.findings()
     if as_json:
         print_json(
             {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data import catalogue, quality, store
+from engine.data.audit.report import audit
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
 from engine.data.findings import Finding, Kind, capped, counts, listing, positions
@@ -103,7 +104,8 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         raise ImportRefusedError(request.name, _in_file_order(findings, files))
     parts = sorted((_adjusted(part, request.adjustment) for part in parts), key=lambda part: part.bars.symbol)
     panel = _panel(request, calendar, parts)
-    warnings = quality.audit([part.bars for part in parts], request.timeframe, calendar)
+    audited = audit((part.bars for part in parts), request.timeframe, calendar, name=request.name)
+    warnings = audited.findings()
     manifest = describe(
         panel,
         origin=Origin.IMPORTED,

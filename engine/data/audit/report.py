@@ -9,8 +9,7 @@ import numpy as np
 from engine.data.audit.checks import Inspection, inspect
 from engine.data.audit.marks import Marks, subset
 from engine.data.audit.score import Score, score
-from engine.data.audit.sessions import Schedule
-from engine.data.calendars import expected_opens
+from engine.data.audit.sessions import Schedule, due
 from engine.data.findings import Finding, Kind
 from engine.data.quality import Bars, moment
 from engine.domain.errors import InputError
@@ -271,7 +270,7 @@ def _with_stale(
             yield entry
             continue
         grid = last % timeframe.nanoseconds
-        missing = len(expected_opens(calendar, timeframe, last + 1, end, grid)) if end > last else 0
+        missing = len(due(calendar, timeframe, last + 1, end, grid)) if end > last else 0
         if missing <= STALE_BARS:
             yield entry
             continue

@@ -1,6 +1,7 @@
 """Checks on when bars open: gaps, bars while the exchange is closed, clocks that were set wrong."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,9 +47,31 @@ def schedule(bars: Bars, timeframe: Timeframe, calendar: Calendar) -> Schedule:
         Ordered, no stamp twice.
     """
     grid = phase(bars.stamps, timeframe)
-    expected = expected_opens(calendar, timeframe, int(bars.stamps[0]), int(bars.stamps[-1]), grid)
+    expected = due(calendar, timeframe, int(bars.stamps[0]), int(bars.stamps[-1]), grid)
     expected = expected[expected >= complete_since(calendar)]
     return Schedule(expected=expected, present=among(expected, bars.stamps))
+
+
+def due(calendar: Calendar, timeframe: Timeframe, first: int, last: int, grid: int) -> IntArray:
+    """Return when bars should open from `first` to `last`, as `expected_opens` does.
+
+    Instruments of a data set ask for much the same years, and an exchange calendar takes a tenth of a
+    second to be made.
+    """
+    if calendar is Calendar.ALWAYS or first > last:
+        return expected_opens(calendar, timeframe, first, last, grid)
+    years = [str(np.datetime64(stamp, "ns").astype("datetime64[Y]")) for stamp in (first, last)]
+    opens = _opens_of_years(calendar, timeframe, *years, grid)
+    return opens[np.searchsorted(opens, first) : np.searchsorted(opens, last, side="right")]
+
+
+@lru_cache(maxsize=8)
+def _opens_of_years(calendar: Calendar, timeframe: Timeframe, first: str, last: str, grid: int) -> IntArray:
+    start = int(np.datetime64(first, "ns").astype(np.int64))
+    stop = int((np.datetime64(last, "Y") + 1).astype("datetime64[ns]").astype(np.int64))
+    opens = expected_opens(calendar, timeframe, start, stop - 1, grid)
+    opens.flags.writeable = False
+    return opens
 
 
 def among(values: IntArray, ordered: IntArray) -> BoolArray:
@@ -178,35 +201,22 @@ def _slips_of_sessions(bars: Bars, plan: Schedule) -> Marks:
 
 
 def _slips_of_days(bars: Bars, plan: Schedule) -> Marks:
-    """Find daily bars dated a day off: a week from Sunday to Thursday, or from Tuesday to Saturday."""
+    """Find daily bars dated a day off: weeks from Sunday to Thursday, or from Tuesday to Saturday."""
     days = bars.stamps // NANOSECONDS_PER_DAY
     strange = ~among(bars.stamps, plan.expected) & (bars.stamps % NANOSECONDS_PER_DAY == 0)
     # Day 0 of the epoch was a Thursday: Monday is 0 here.
     weekday = (days + 3) % 7
-    week = (days + 3) // 7
-    starts, stops, shifts = [], [], []
-    size = len(days)
-    for at in np.flatnonzero(strange & (weekday >= 5)).tolist():
-        if weekday[at] == 6:
-            # The bars of Monday to Friday are dated Sunday to Thursday.
-            stop = at
-            while stop + 1 < size and week[stop + 1] == week[at] + 1 and weekday[stop + 1] < 4:
-                stop += 1
-            # A Friday that is there says that the Sunday was another mistake.
-            if stop + 1 >= size or week[stop + 1] != week[at] + 1 or weekday[stop + 1] != 4:
-                starts.append(at)
-                stops.append(stop)
-                shifts.append(-NANOSECONDS_PER_DAY)
-        else:
-            start = at
-            while start > 0 and week[start - 1] == week[at] and weekday[start - 1] > 0:
-                start -= 1
-            if start == 0 or week[start - 1] != week[at] or weekday[start - 1] != 0:
-                starts.append(start)
-                stops.append(at)
-                shifts.append(NANOSECONDS_PER_DAY)
-    first, last, shift = (np.array(values, dtype=np.int64) for values in (starts, stops, shifts))
-    return _slipped(bars, *_joined(first, last, shift, np.ones(len(first), dtype=bool)))
+    # Beside a Sunday its Saturday and the next Friday are empty; trading that never stops has all of them.
+    early = strange & (weekday == 6) & ~among(days - 1, days) & ~among(days + 5, days)
+    late = strange & (weekday == 5) & ~among(days + 1, days) & ~among(days - 5, days)
+    sundays, saturdays = np.flatnonzero(early), np.flatnonzero(late)
+    # Five days from a Sunday on, or to a Saturday.
+    first = np.concatenate([sundays, np.searchsorted(days, days[saturdays] - 4)])
+    last = np.concatenate([np.searchsorted(days, days[sundays] + 4, side="right") - 1, saturdays])
+    shift = np.repeat([-NANOSECONDS_PER_DAY, NANOSECONDS_PER_DAY], [len(sundays), len(saturdays)])
+    order = np.argsort(first, kind="stable")
+    every = np.ones(len(first), dtype=bool)
+    return _slipped(bars, *_joined(first[order], last[order], shift[order], every))
 
 
 def _joined(
