@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+import numpy as np
+
 from engine.domain.errors import InputError
 
 
@@ -56,3 +58,13 @@ class PassingError(ProviderError):
     ) -> None:
         self.wait_seconds = wait_seconds
         super().__init__(code, provider, message)
+
+
+def no_trades(provider: str, symbol: str, start: int, stop: int) -> ProviderError:
+    """Return the error of who gives bars only; times in UTC nanoseconds."""
+    since, until = (np.datetime64(stamp, "ns").astype("datetime64[s]") for stamp in (start, stop))
+    return ProviderError(
+        ProviderCode.NOT_OFFERED,
+        provider,
+        f"gives bars, no trades of {symbol} from {since} to {until}; take kraken, binance or ccxt:<exchange>",
+    )

@@ -12,7 +12,7 @@ from engine.data.series import BarSeries, TradeSeries
 
 NANOSECONDS_PER_MILLISECOND: Final = 1_000_000
 
-_BYTES_MAX = 64 * 1024 * 1024
+BYTES_MAX: Final = 64 * 1024 * 1024
 _CHARACTERS_MAX = 40
 _NUMBER_MAX = 1e18
 _STAMP_DIGITS_MAX = 11
@@ -31,8 +31,8 @@ def decoded(provider: str, payload: bytes, *, exact: bool = False) -> Any:
     PassingError
         If it is empty, cut short or no JSON.
     """
-    if len(payload) > _BYTES_MAX:
-        raise broken(provider, f"of {len(payload)} bytes is longer than any page ({_BYTES_MAX})")
+    if len(payload) > BYTES_MAX:
+        raise broken(provider, f"of {len(payload)} bytes is longer than any page ({BYTES_MAX})")
     try:
         return json.loads(payload, parse_float=str if exact else None, parse_constant=_refused)
     except (ValueError, RecursionError) as wrong:
