@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.lake.lake import Lake
+from engine.domain.time import Calendar, Timeframe
 from tests.lakes import BTC, BTC_TRADES, bars, same_bytes, trades
 
 MOMENTS = (10**18, 2 * 10**18, 3 * 10**18)
@@ -20,13 +21,14 @@ _OPERATIONS = ("write", "fsync", "rename", "mkdir", "unlink", "open")
 
 
 def work(lake: Lake) -> None:
-    """Append new history, then all kinds of changes at once, over two months; then trades, and a reply."""
+    """Append history and a reply, then all kinds of changes at once over months, then trades; and freeze."""
     first, second, third = MOMENTS
     lake.append(BTC, bars({1: 11.0, 2: 12.0, 4: 14.0}), known_at=first, source="test", run="run-1")
     lake.archive("run-1", "page 1", b"{}" * 1000)
     changed = bars({-900: 5.0, 0: 10.0, 1: 11.5, 2: 12.0, 3: 13.0, 4: 14.5, 5: 15.0, 900: 16.0})
     lake.append(BTC, changed, known_at=second, source="test", run="run-1")
     lake.append(BTC_TRADES, trades([(0, 1, 10.0), (9, 2, 11.0)]), known_at=third, source="test", run="run-1")
+    lake.freeze("mine", [BTC], timeframe=Timeframe.HOUR_1, calendar=Calendar.ALWAYS)
 
 
 def main(folder: Path, stride: int) -> int:
@@ -47,6 +49,8 @@ def main(folder: Path, stride: int) -> int:
 
         assert lake.verify() == [], operation
         assert same_bytes(lake.read(BTC), expected), operation
+        assert lake.version("mine").content_hash == undisturbed.version("mine").content_hash, operation
+        assert lake.versions("mine") == [1], operation
         assert lake.read_trades(BTC_TRADES).ids.tolist() == [1, 2], operation
         # The first append of what a crash cut off is later than what the crash left.
         if seen_at and seen_at < MOMENTS[1]:

@@ -101,7 +101,7 @@ def _checked(path: Path, file: _File) -> Universe:
     if expected is not None and universe.content_hash != expected:
         following = f"{universe.name.rsplit('_V', 1)[0]}_V{universe.version + 1}"
         raise InputError(
-            f"{path}: {universe.name} is not what it was, and a universe never changes: restore the file, and "
-            f"put the new choice into the next version, e.g. {following}"
+            f"{path}: {universe.name} is not what it was, and a universe never changes: restore the file "
+            f"and put the new choice into the next version, e.g. {following}"
         )
     return universe

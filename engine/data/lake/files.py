@@ -37,18 +37,41 @@ def put(root: Path, path: Path, payload: bytes) -> None:
                 "nothing was written. See what is wrong with: engine data verify"
             )
         return
-    _put(root, path, payload)
+    # One writer at a time: the name needs to say no more.
+    temporary = root / STAGING / str(os.getpid())
+    try:
+        _make_folder(temporary.parent)
+        _make_folder(path.parent)
+        try:
+            _write(temporary, payload)
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as refused:
+        raise _refusal(path, refused) from refused
 
 
-def replace(root: Path, path: Path, payload: bytes) -> None:
-    """Put a file in its place in one step, whatever stood there. Only for what can be made again.
+def adopt(temporary: Path, path: Path) -> None:
+    """Put a file that was made in the folder of unfinished ones in its place, whatever stood there.
+
+    Only for what can be made again.
 
     Raises
     ------
     InputError
         If the disk refuses; then what stood there still stands.
     """
-    _put(root, path, payload)
+    try:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as refused:
+        raise _refusal(path, refused) from refused
 
 
 @contextmanager
@@ -89,22 +112,6 @@ def reading(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _put(root: Path, path: Path, payload: bytes) -> None:
-    # One writer at a time: the name needs to say no more.
-    temporary = root / STAGING / str(os.getpid())
-    try:
-        _make_folder(temporary.parent)
-        _make_folder(path.parent)
-        try:
-            _write(temporary, payload)
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    except OSError as refused:
-        raise _refusal(path, refused) from refused
 
 
 def _refusal(path: Path, refused: OSError) -> InputError:

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.data.lake import datasets, files, layout, raw, verifying
+from engine.data.lake import catalogue, datasets, files, layout, raw, verifying
 from engine.data.lake.changes import Changes, compare
 from engine.data.lake.corrections import Correction, corrections_of
 from engine.data.lake.datasets import DataSetVersion, Definition
@@ -19,6 +20,9 @@ from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Panel
 from engine.domain.time import Calendar, Timeframe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
 
@@ -326,11 +330,41 @@ class Lake:
 
     # --- the whole -------------------------------------------------------------------------------------
 
+    def connect(self) -> "DuckDBPyConnection":
+        """Return a connection to the catalogue, for questions in SQL, after bringing it up to date.
+
+        Raises
+        ------
+        InputError
+            If a file that the catalogue tells of is gone: it is not made anew over a loss. If the disk
+            refuses.
+        """
+        parts = self._all_parts()
+        lost = [problem for problem in catalogue.problems(self.root, parts) if problem.kind.loses_data]
+        if lost:
+            raise InputError(f"{self.root}: {lost[0]}")
+        if not catalogue.is_current(self.root, parts):
+            catalogue.build(self.root, parts)
+        return catalogue.connect(self.root)
+
+    def rebuild_catalogue(self) -> None:
+        """Make the catalogue anew from the files, whatever it tells.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses, or a file of the lake is not what was written.
+        """
+        catalogue.build(self.root, self._all_parts())
+
     def verify(self) -> list[Problem]:
         """Return everything that is wrong in the lake, nothing if it is what was written."""
         return verifying.problems(self.root)
 
     # --- inside ----------------------------------------------------------------------------------------
+
+    def _all_parts(self) -> list[Part]:
+        return [part for key in self.series() for part in self.parts(key)]
 
     def _append(
         self, key: SeriesKey, parts: list[Part], given: Rows, *, known_at: int, source: str, run: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.lake import datasets, files, layout, raw
+from engine.data.lake import catalogue, datasets, files, layout, raw
 from engine.data.lake.parts import Part, is_part_name, read_part, read_revisions, read_rows
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.lake.reading import rows_of
@@ -16,7 +16,7 @@ from engine.data.series import SeriesKind
 from engine.domain.errors import InputError
 
 _SERIES = tuple(kind.value for kind in SeriesKind)
-_KNOWN_FILES = (".lock", "catalogue.duckdb")
+_KNOWN_FILES = (".lock", catalogue.NAME)
 
 
 def problems(root: Path) -> list[Problem]:
@@ -51,7 +51,8 @@ def _problems(root: Path) -> list[Problem]:
             found.append(_strange(place))
     for place, parts in sorted(series.items()):
         found += _series_problems(root, place, parts)
-    return found
+    whole = [part for parts in series.values() for part in parts]
+    return found + catalogue.problems(root, whole)
 
 
 def _files(root: Path) -> Iterator[Path]:
