@@ -49,14 +49,14 @@ class Alpaca:
         *,
         surroundings: Surroundings,
         bucket: Bucket,
-        base_url: str = URL,
+        base_url: str | None = None,
         feed: Feed = Feed.SIP,
     ) -> None:
         self._surroundings = surroundings
         self._feed = feed
         self._web = Web(
             _NAME,
-            base_url,
+            base_url or URL,
             surroundings=surroundings,
             bucket=bucket,
             secret_headers={"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_key},

@@ -31,9 +31,9 @@ _NAME = "binance"
 class Binance:
     """History of Binance's spot market."""
 
-    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str = URL) -> None:
+    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None) -> None:
         self._surroundings = surroundings
-        self._web = Web(_NAME, base_url, surroundings=surroundings, bucket=bucket)
+        self._web = Web(_NAME, base_url or URL, surroundings=surroundings, bucket=bucket)
 
     @property
     def name(self) -> str:

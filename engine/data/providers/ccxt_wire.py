@@ -66,17 +66,9 @@ class CcxtWire:
         self._status = 0
         self._retry_after = ""
         self._payloads: list[bytes] = []
-        # Our bucket is shared by all clients of the exchange, its limiter would know only itself.
-        self.client: Any = getattr(ccxt, exchange)(
-            {
-                "enableRateLimit": False,
-                "timeout": _TIMEOUT_MILLISECONDS,
-                "options": {"maxRetriesOnFailure": 0},
-            }
-        )
-        if base_url is not None:
-            self.client.urls["api"] = _rehosted(self.client.urls["api"], base_url.rstrip("/"))
-        self.client.session.hooks["response"].append(self._catch)
+        self._exchange = exchange
+        self._base_url = base_url
+        self.client: Any = self._made_client()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -91,7 +83,7 @@ class CcxtWire:
             UNKNOWN_SYMBOL, with the nearest one that there is.
         """
         if not self.client.markets:
-            self.ask(lambda: self.client.load_markets(reload=True), self._read_markets, cost=2.0)
+            self.ask(self._load_markets, self._read_markets, cost=2.0)
         market = self.client.markets.get(symbol)
         if market is None:
             near = difflib.get_close_matches(symbol.upper(), list(self.client.markets), n=1)
@@ -118,6 +110,23 @@ class CcxtWire:
             return payload, read(answer, payload)
 
         return ask(attempt, sleep=self._surroundings.sleep, generator=self._surroundings.generator)
+
+    def _made_client(self) -> Any:
+        import ccxt
+
+        # Our bucket is shared by all clients of the exchange, its limiter would know only itself.
+        settings = {"enableRateLimit": False, "timeout": _TIMEOUT_MILLISECONDS}
+        client = getattr(ccxt, self._exchange)({**settings, "options": {"maxRetriesOnFailure": 0}})
+        if self._base_url is not None:
+            client.urls["api"] = _rehosted(client.urls["api"], self._base_url.rstrip("/"))
+        client.session.hooks["response"].append(self._catch)
+        return client
+
+    def _load_markets(self) -> object:
+        # A new client each time: some keep half a list of markets and do not ask for it again.
+        self.close()
+        self.client = self._made_client()
+        return self.client.load_markets()
 
     def _made(self, request: Callable[[], object]) -> object:
         import ccxt

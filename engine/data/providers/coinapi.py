@@ -46,14 +46,14 @@ class CoinApi:
         *,
         surroundings: Surroundings,
         bucket: Bucket,
-        base_url: str = URL,
+        base_url: str | None = None,
         exchange: str = "KRAKEN",
     ) -> None:
         self._surroundings = surroundings
         self._exchange = exchange
         self._web = Web(
             _NAME,
-            base_url,
+            base_url or URL,
             surroundings=surroundings,
             bucket=bucket,
             secret_headers={"X-CoinAPI-Key": key},

@@ -26,6 +26,8 @@ ROWS_A_PAGE: Final = 500
 
 _SIDES = {"buy": True, "sell": False}
 
+_Trade = tuple[int, int, float, float, bool]
+
 
 class Exchange:
     """History of an exchange through ccxt; `name` is `ccxt:<exchange>`.
@@ -107,12 +109,17 @@ class Exchange:
         newest = (start - 1, 0)
         while start < stop:
             since = start // NANOSECONDS_PER_MILLISECOND
-            payload, rows = self._wire.ask(
-                lambda since=since: client.fetch_trades(symbol, since, ROWS_A_PAGE),  # type: ignore[misc]
-                lambda answer, _: self._read_trades(answer),
-            )
+            payload, rows = self._trades(symbol, since)
             new = [row for row in rows if (row[0], row[1]) > newest]
             last = max(new, default=None)
+            if rows and last is None and self._trades(symbol, since + 1)[1]:
+                # Nothing new, and yet there is more behind: one millisecond fills the page.
+                raise ProviderError(
+                    ProviderCode.NOT_OFFERED,
+                    self._name,
+                    f"gives {len(rows)} trades of {symbol} at once and has more in one millisecond; "
+                    "take its bars",
+                )
             is_last = last is None or last[0] >= stop
             series = trade_series([row for row in new if row[0] < stop])
             # Trades of the last millisecond may not all have come: it is asked for again.
@@ -120,12 +127,12 @@ class Exchange:
             yield Page(payload=payload, series=series, cursor=start)
             if last is not None and not is_last:
                 newest = (last[0], last[1])
-                if last[0] // NANOSECONDS_PER_MILLISECOND == since:
-                    raise ProviderError(
-                        ProviderCode.NOT_OFFERED,
-                        self._name,
-                        f"has more than {len(rows)} trades of {symbol} in one millisecond and gives no more",
-                    )
+
+    def _trades(self, symbol: str, since: int) -> tuple[bytes, list[_Trade]]:
+        return self._wire.ask(
+            lambda: self._wire.client.fetch_trades(symbol, since, ROWS_A_PAGE),
+            lambda answer, _: [self._read_trade(trade) for trade in rows_of(self._name, answer, "trades")],
+        )
 
     def _read_bars(self, answer: object) -> BarSeries:
         bars = []
@@ -137,10 +144,7 @@ class Exchange:
             bars.append((stamp, *(number(self._name, cell, "price or volume") for cell in cells[1:6])))
         return bar_series(self._name, bars)
 
-    def _read_trades(self, answer: object) -> list[tuple[int, int, float, float, bool]]:
-        return [self._read_trade(trade) for trade in rows_of(self._name, answer, "trades")]
-
-    def _read_trade(self, trade: Any) -> tuple[int, int, float, float, bool]:
+    def _read_trade(self, trade: Any) -> _Trade:
         identity, side = str(trade.get("id")), trade.get("side")
         if not (identity.isascii() and identity.isdigit()) or side not in _SIDES:
             raise ProviderError(

@@ -35,11 +35,11 @@ class Fred:
     """Macro series of the Federal Reserve Bank of St. Louis; `FRED:CPIAUCSL` or `CPIAUCSL`."""
 
     def __init__(
-        self, key: Secret, *, surroundings: Surroundings, bucket: Bucket, base_url: str = URL
+        self, key: Secret, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None
     ) -> None:
         self._surroundings = surroundings
         self._web = Web(
-            _NAME, base_url, surroundings=surroundings, bucket=bucket, secret_query={"api_key": key}
+            _NAME, base_url or URL, surroundings=surroundings, bucket=bucket, secret_query={"api_key": key}
         )
 
     @property

@@ -44,12 +44,12 @@ class Polygon:
     """History of Polygon."""
 
     def __init__(
-        self, key: Secret, *, surroundings: Surroundings, bucket: Bucket, base_url: str = URL
+        self, key: Secret, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None
     ) -> None:
         self._surroundings = surroundings
         self._web = Web(
             _NAME,
-            base_url,
+            base_url or URL,
             surroundings=surroundings,
             bucket=bucket,
             secret_headers={"Authorization": Secret(f"Bearer {key.value}")},

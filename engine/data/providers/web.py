@@ -69,11 +69,12 @@ class Web:
         self._prefix = parts.path.rstrip("/")
         self._surroundings = surroundings
         self._bucket = bucket
-        self._secrets = (*secret_headers.values(), *secret_query.values())
-        # A shorter one may stand in a reply by chance.
-        self._keys = [
-            secret.value.encode() for secret in self._secrets if len(secret.value) >= _KEY_LENGTH_MIN
+        # Without the word before it that some headers want.
+        self._secrets = [
+            secret.value.rpartition(" ")[2] for secret in (*secret_headers.values(), *secret_query.values())
         ]
+        # A shorter one may stand in a reply by chance.
+        self._keys = [secret.encode() for secret in self._secrets if len(secret) >= _KEY_LENGTH_MIN]
         self._secret_query = {name: secret.value for name, secret in secret_query.items()}
         sent = dict(headers) | {name: secret.value for name, secret in secret_headers.items()}
         self._client = httpx.Client(
@@ -156,7 +157,7 @@ class Web:
 
     def _shown(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret.value, "***")
+            text = text.replace(secret, "***")
         return " ".join(text.split())[:_WORDS_MAX]
 
 

@@ -58,9 +58,9 @@ class _Chart:
 class Yahoo:
     """History of Yahoo; symbols as Yahoo writes them, or `BTC/USD`, `EUR/USD`, `BRK.B`."""
 
-    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str = URL) -> None:
+    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None) -> None:
         self._surroundings = surroundings
-        self._web = Web(_NAME, base_url, surroundings=surroundings, bucket=bucket, headers=_HEADERS)
+        self._web = Web(_NAME, base_url or URL, surroundings=surroundings, bucket=bucket, headers=_HEADERS)
 
     @property
     def name(self) -> str:
