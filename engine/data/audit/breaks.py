@@ -3,11 +3,11 @@
 import numpy as np
 
 from engine.data.audit.marks import Marks, number
-from engine.data.audit.neighbours import Surroundings, surroundings
+from engine.data.audit.neighbours import Surroundings
 from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray, IntArray
-from engine.domain.time import NANOSECONDS_PER_DAY, Timeframe
+from engine.domain.time import NANOSECONDS_PER_DAY
 
 RATIOS = np.array([1.25, 4 / 3, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 BREAK_SIGMAS = 8.0
@@ -28,11 +28,10 @@ _LONG_PAUSE_DAYS = 20
 _DRIFT_BARS = 25
 
 
-def break_marks(bars: Bars, timeframe: Timeframe) -> list[Marks]:
+def break_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     """Return suspected splits and identity breaks of ordered bars."""
     if len(bars.close) < 2 * _BARS_AROUND:
         return []
-    around = surroundings(bars, timeframe)
     jump = _jumps(around)
     sigma = np.maximum(_beside(around.sigma, -1), _beside(around.sigma, 1))
     sigma *= np.sqrt(np.minimum(around.elapsed, _DRIFT_BARS))

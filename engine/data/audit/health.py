@@ -143,6 +143,7 @@ def judge(
     calendar: Calendar,
     venue: Venue,
     now: int,
+    last: int | None = None,
     lookback_days: int = LOOKBACK_DAYS,
 ) -> Health:
     """Return the health of one symbol.
@@ -154,12 +155,14 @@ def judge(
         that has bars and was left out of the set that is judged.
     now
         UTC nanoseconds.
+    last
+        Open of the last bar, where `stamps` end before it: those of a hold-out are not read.
     """
     if stamps is None:
         return Health(symbol=symbol, status=Status.DROPPED, last=None, missing_days=0)
     if len(stamps) == 0:
         return Health(symbol=symbol, status=Status.MISSING, last=None, missing_days=0)
-    last = int(stamps[-1])
+    last = int(stamps[-1]) if last is None else last
     missing = missing_market_days(
         stamps, calendar=calendar, venue=venue, now=now, lookback_days=lookback_days
     )

@@ -11,12 +11,10 @@ from engine.data.audit.neighbours import (
     before,
     local_quantiles,
     local_sigma,
-    surroundings,
 )
 from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray, IntArray
-from engine.domain.time import Timeframe
 
 ISOLATED_SIGMAS = 3.0
 """A price this far from both beside it on the path open, close, open, close ... with a step between bars.
@@ -51,7 +49,7 @@ _MOVED = 0.4
 """Ranges grow with the square root of volume. A volume whose range did not is doubted sooner."""
 
 
-def tick_marks(bars: Bars, timeframe: Timeframe) -> list[Marks]:
+def tick_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     """Return bad ticks and volume spikes of bars that can be true.
 
     Parameters
@@ -61,7 +59,6 @@ def tick_marks(bars: Bars, timeframe: Timeframe) -> list[Marks]:
     """
     if len(bars.close) < 3:
         return []
-    around = surroundings(bars, timeframe)
     ticks = _isolated(bars, around)
     for other in (*_wicks(bars, around), _reversals(bars, around)):
         ticks = ticks.merged(other)
