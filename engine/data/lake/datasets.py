@@ -2,16 +2,28 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.data.actions import (
+    Fact,
+    Life,
+    adjusted,
+    from_document,
+    in_force,
+    instrument_of,
+    lives,
+    of_life,
+    to_document,
+)
 from engine.data.findings import Finding, listing
 from engine.data.lake import files, panels
-from engine.data.lake.panels import Column, PinnedPart, Source
+from engine.data.lake.panels import Column, PinnedPart, Segment, Source
 from engine.data.lake.parts import Part, damaged, read_bytes, read_part
 from engine.data.manifest import Manifest, Origin, describe
 from engine.data.series import SeriesKey, SeriesKind
@@ -42,6 +54,8 @@ class Definition:
         Name of the universe that the instruments were taken from, if any.
     start, stop
         UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+    adjustment
+        What is done to prices for splits and dividends that the lake knows of.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -51,12 +65,7 @@ class Definition:
     universe: str | None = None
     start: int | None = None
     stop: int | None = None
-
-    @property
-    def all_keys(self) -> tuple[SeriesKey, ...]:
-        """The series of the instruments, and that of the market behind them unless it is one of them."""
-        is_apart = self.market is not None and self.market not in self.keys
-        return (*self.keys, self.market) if is_apart and self.market is not None else self.keys
+    adjustment: Adjustment = Adjustment.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +90,8 @@ class DataSetVersion:
         In column order.
     files
         In the order of series, and in them in the order in which they were written.
+    facts
+        Corporate actions of the tickers in it, in the order in which they were learned.
     sealed_from
         UTC nanoseconds at which the first sealed bar opens; None where none is sealed.
     manifest
@@ -93,6 +104,7 @@ class DataSetVersion:
     definition: Definition
     instruments: tuple[Instrument, ...]
     files: tuple[PinnedFile, ...]
+    facts: tuple[Fact, ...]
     sealed_from: int | None
     manifest: Manifest
 
@@ -144,7 +156,9 @@ def freeze(
     root: Path,
     name: str,
     definition: Definition,
-    parts: Mapping[SeriesKey, Sequence[Part]],
+    *,
+    parts_of: Callable[[SeriesKey], Sequence[Part]],
+    facts: Sequence[Fact],
     as_of: int | None,
 ) -> DataSetVersion:
     """Write down what some parts give as the next version of a data set, and return it.
@@ -153,8 +167,10 @@ def freeze(
 
     Parameters
     ----------
-    parts
-        Of each series, those known as of that moment.
+    parts_of
+        Returns the parts of a series that are known as of that moment, in the order of writing.
+    facts
+        Corporate actions of the venues, as of that moment.
     as_of
         UTC nanoseconds; None: the moment at which the last of the parts was learned.
 
@@ -165,18 +181,20 @@ def freeze(
         disk refuses.
     """
     _check(name, definition)
-    for key in definition.all_keys:
-        if not parts[key]:
+    market = () if definition.market is None else (definition.market,)
+    for key in (*definition.keys, *market):
+        if not parts_of(key):
             raise InputError(f"data set {name}: the lake holds no bars of {key} as of that moment")
-    if as_of is None:
-        as_of = max(part.known_at for of_series in parts.values() for part in of_series)
+    told = {ticker for life in _lives(definition, facts) for ticker in life.tickers}
+    told |= {(key.venue, key.instrument) for key in definition.keys}
+    facts = tuple(fact for fact in facts if (fact.venue, fact.ticker) in told)
+    keys = dict.fromkeys([*definition.keys, *(_key(definition, *each) for each in sorted(told)), *market])
     pinned = {
-        key: tuple(_pinned(root, part) for part in parts[key] if _is_inside(part, definition))
-        for key in definition.all_keys
+        key: tuple(_pinned(root, part) for part in parts_of(key) if _is_inside(part, definition))
+        for key in keys
     }
-    instruments = tuple(_instrument(key) for key in definition.keys)
-    panel = panels.build(root, _source(name, definition, instruments, pinned))
-    _refuse_errors(panel, definition)
+    panel = _panel(root, name, definition, pinned, facts, before_adjusting=_refuse_errors)
+    known = [each.part.known_at for of_series in pinned.values() for each in of_series]
     manifest = describe(
         panel,
         origin=Origin.LAKE,
@@ -188,14 +206,15 @@ def freeze(
     frozen = DataSetVersion(
         name=name,
         version=1,
-        as_of=as_of,
+        as_of=max([*known, *(fact.known_at for fact in facts)]) if as_of is None else as_of,
         definition=definition,
-        instruments=instruments,
+        instruments=panel.instruments,
         files=tuple(
             PinnedFile(place=str(each.part.place), sha256=each.sha256)
-            for key in definition.all_keys
-            for each in pinned[key]
+            for of_series in pinned.values()
+            for each in of_series
         ),
+        facts=facts,
         sealed_from=int(panel.timestamps[-sealed]) if sealed else None,
         manifest=manifest,
     )
@@ -211,22 +230,50 @@ def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: 
     as_of
         UTC nanoseconds: only what was known then; None: all of the version.
     stop
-        UTC nanoseconds: only bars that open before it; None: all.
+        UTC nanoseconds: only bars that open before it, as they are in the whole; None: all.
 
     Raises
     ------
     InputError
         If a file is not what was frozen, or nothing was known then.
     """
-    pinned: dict[SeriesKey, list[PinnedPart]] = {key: [] for key in frozen.definition.all_keys}
+    pinned: dict[SeriesKey, tuple[PinnedPart, ...]] = {}
     for file in frozen.files:
         part = read_part(root, Path(file.place))
         if as_of is None or part.known_at <= as_of:
-            pinned[part.key].append(PinnedPart(part=part, sha256=file.sha256))
+            each = PinnedPart(part=part, sha256=file.sha256)
+            pinned[part.key] = (*pinned.get(part.key, ()), each)
     definition = frozen.definition
-    if stop is not None and (definition.stop is None or stop < definition.stop):
-        definition = replace(definition, stop=stop)
-    return panels.build(root, _source(frozen.name, definition, frozen.instruments, pinned))
+    facts = [fact for fact in frozen.facts if as_of is None or fact.known_at <= as_of]
+    if stop is None or (definition.stop is not None and definition.stop <= stop):
+        return _panel(root, frozen.name, definition, pinned, facts)
+    if definition.adjustment is Adjustment.NONE:
+        return _panel(root, frozen.name, replace(definition, stop=stop), pinned, facts)
+    # A dividend after the end adjusts what is before it, by a close that is not there any more.
+    whole = _panel(root, frozen.name, definition, pinned, facts)
+    return _before(whole, stop)
+
+
+def _before(panel: Panel, stop: int) -> Panel:
+    """Return the rows before a moment, in arrays of their own, and nothing of what came later."""
+    rows = int(np.searchsorted(panel.timestamps, stop))
+    cut = panel.rows(0, rows)
+    return replace(
+        cut,
+        timestamps=cut.timestamps.copy(),
+        open=cut.open.copy(),
+        high=cut.high.copy(),
+        low=cut.low.copy(),
+        close=cut.close.copy(),
+        volume=cut.volume.copy(),
+        instruments=tuple(
+            replace(each, delisted_at=None)
+            if each.delisted_at is not None and each.delisted_at >= stop
+            else each
+            for each in cut.instruments
+        ),
+        fields={name: values.copy() for name, values in cut.fields.items()},
+    )
 
 
 # --- inside ------------------------------------------------------------------------------------------------
@@ -239,7 +286,7 @@ def _check(name: str, definition: Definition) -> None:
         )
     if not definition.keys:
         raise InputError(f"data set {name}: name at least one series")
-    for key in definition.all_keys:
+    for key in (*definition.keys, *(() if definition.market is None else (definition.market,))):
         if key.kind is not SeriesKind.BARS or key.timeframe is not definition.timeframe:
             raise InputError(
                 f"data set {name}: its series are {definition.timeframe.value} bars, but not {key}"
@@ -264,35 +311,105 @@ def _pinned(root: Path, part: Part) -> PinnedPart:
     return PinnedPart(part=part, sha256=files.sha256(read_bytes(root, part)))
 
 
-def _instrument(key: SeriesKey) -> Instrument:
-    """Return the instrument of a series; a symbol as ccxt writes it says what it is quoted in."""
-    _, slash, after = key.instrument.partition("/")
-    quote = after.split(":")[0] if slash else ""
-    return Instrument(symbol=key.instrument, quote=quote or "USD")
+@dataclass(frozen=True, kw_only=True)
+class _Lived:
+    """One instrument of a venue."""
+
+    venue: str
+    quote: str
+    life: Life
+
+    @property
+    def tickers(self) -> list[tuple[str, str]]:
+        return [(self.venue, stretch.ticker) for stretch in self.life.stretches]
 
 
-def _source(
+def _lives(definition: Definition, facts: Sequence[Fact]) -> list[_Lived]:
+    """Return the instruments of a definition in the order of their symbols, by what is known of tickers."""
+    tickers: dict[str, list[str]] = {}
+    for key in definition.keys:
+        tickers.setdefault(key.venue, []).append(key.instrument)
+    found = [
+        _Lived(venue=venue, quote=_quote(life.stretches[-1].ticker), life=life)
+        for venue, of_venue in tickers.items()
+        for life in lives(of_venue, in_force(fact for fact in facts if fact.venue == venue))
+    ]
+    found.sort(key=lambda each: (each.life.symbol, each.venue))
+    for one, other in pairwise(found):
+        if one.life.symbol == other.life.symbol:
+            raise InputError(
+                f"{one.life.symbol} is in the data set twice, from {one.venue} and {other.venue}; choose one"
+            )
+    return found
+
+
+def _quote(symbol: str) -> str:
+    """Return what a symbol as ccxt writes it is quoted in; dollars where it does not say."""
+    _, slash, after = symbol.partition("/")
+    return (after.split(":")[0] if slash else "") or "USD"
+
+
+def _key(definition: Definition, venue: str, ticker: str) -> SeriesKey:
+    return SeriesKey(venue=venue, kind=SeriesKind.BARS, instrument=ticker, timeframe=definition.timeframe)
+
+
+def _panel(
+    root: Path,
     name: str,
     definition: Definition,
-    instruments: Sequence[Instrument],
-    pinned: Mapping[SeriesKey, Sequence[PinnedPart]],
-) -> Source:
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+    *,
+    before_adjusting: Callable[[Panel, Definition], None] | None = None,
+) -> Panel:
+    """Return the panel of some parts: instruments with all their tickers, adjusted as the definition says."""
+    lived = {each.life.symbol: each for each in _lives(definition, facts)}
     columns = tuple(
-        Column(instrument=instrument, key=key, parts=tuple(pinned[key]))
-        for instrument, key in zip(instruments, definition.keys, strict=True)
+        Column(
+            instrument=Instrument(symbol=symbol, quote=each.quote),
+            segments=tuple(
+                Segment(
+                    key=_key(definition, each.venue, stretch.ticker),
+                    parts=pinned.get(_key(definition, each.venue, stretch.ticker), ()),
+                    start=stretch.start,
+                    stop=stretch.stop,
+                )
+                for stretch in each.life.stretches
+            ),
+        )
+        for symbol, each in lived.items()
     )
     market = definition.market
-    return Source(
-        name=name,
-        columns=columns,
-        market=None
-        if market is None
-        else Column(instrument=_instrument(market), key=market, parts=tuple(pinned[market])),
-        timeframe=definition.timeframe,
-        calendar=definition.calendar,
-        start=definition.start,
-        stop=definition.stop,
+    raw = panels.build(
+        root,
+        Source(
+            name=name,
+            columns=columns,
+            market=None
+            if market is None
+            else Column(
+                instrument=Instrument(symbol=market.instrument),
+                segments=(Segment(key=market, parts=pinned.get(market, ())),),
+            ),
+            timeframe=definition.timeframe,
+            calendar=definition.calendar,
+            start=definition.start,
+            stop=definition.stop,
+        ),
     )
+    if before_adjusting is not None:
+        before_adjusting(raw, definition)
+    if not facts:
+        return raw
+    instruments = tuple(
+        instrument_of(lived[symbol].life, lived[symbol].quote, raw.timestamps, raw.close[:, column])
+        for column, symbol in enumerate(raw.symbols)
+    )
+    actions = {
+        symbol: of_life(lived[symbol].life, in_force(fact for fact in facts if fact.venue == each.venue))
+        for symbol, each in lived.items()
+    }
+    return adjusted(replace(raw, instruments=instruments), actions, definition.adjustment)
 
 
 def _refuse_errors(panel: Panel, definition: Definition) -> None:
@@ -301,9 +418,9 @@ def _refuse_errors(panel: Panel, definition: Definition) -> None:
     from engine.data import quality
 
     found: list[Finding] = []
-    for column, key in enumerate(definition.keys):
+    for column, symbol in enumerate(panel.symbols):
         for bars in quality.of_panel(panel.select((column,))):
-            found += quality.errors(replace(bars, file=str(key)))
+            found += quality.errors(replace(bars, file=f"{symbol} {panel.timeframe.value} bars"))
     if found:
         lines = listing(found, _ERRORS_SHOWN)
         raise InputError("\n".join([f"{panel.name} was not frozen, its bars have errors", *lines]))
@@ -349,7 +466,7 @@ def _hash_of(document: Mapping[str, Any]) -> str:
 
 
 def _to_json(frozen: DataSetVersion) -> dict[str, Any]:
-    return {"format": _FORMAT} | asdict(frozen)
+    return {"format": _FORMAT} | asdict(frozen) | {"facts": [to_document(fact) for fact in frozen.facts]}
 
 
 def _from_json(document: Mapping[str, Any]) -> DataSetVersion:
@@ -367,9 +484,11 @@ def _from_json(document: Mapping[str, Any]) -> DataSetVersion:
             universe=definition["universe"],
             start=definition["start"],
             stop=definition["stop"],
+            adjustment=Adjustment(definition["adjustment"]),
         ),
         instruments=tuple(Instrument(**fields) for fields in document["instruments"]),
         files=tuple(PinnedFile(**fields) for fields in document["files"]),
+        facts=tuple(from_document(fact) for fact in document["facts"]),
         sealed_from=document["sealed_from"],
         manifest=Manifest(
             **manifest

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.data.lake import catalogue, datasets, files, layout, raw, verifying
+from engine.data.actions import Fact, in_force
+from engine.data.lake import catalogue, datasets, facts, files, layout, raw, verifying
 from engine.data.lake.changes import Changes, compare
 from engine.data.lake.corrections import Correction, corrections_of
 from engine.data.lake.datasets import DataSetVersion, Definition
@@ -18,7 +19,7 @@ from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import Rows, empty, of_series, to_bars, to_trades
 from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
-from engine.domain.panel import Panel
+from engine.domain.panel import Adjustment, Panel
 from engine.domain.time import Calendar, Timeframe
 
 if TYPE_CHECKING:
@@ -240,6 +241,44 @@ class Lake:
         known = [part for part in parts if as_of is None or part.known_at <= as_of]
         return sorted(known, key=lambda part: (part.sequence, part.name_hash))
 
+    # --- corporate actions ------------------------------------------------------------------------------
+
+    def record_action(self, fact: Fact) -> bool:
+        """Write down a corporate action, and return whether it was new; the same again changes nothing.
+
+        Of several about the same ticker, day and kind the one that was recorded last counts.
+
+        Raises
+        ------
+        InputError
+            If source or run cannot be used, or the disk refuses.
+        """
+        require_run(fact.run)
+        if not fact.source.strip():
+            raise InputError(f"{fact.venue} {fact.ticker}: source must not be empty, a fact says who told it")
+        return facts.record(self.root, fact)
+
+    def actions(self, venue: str, ticker: str, *, as_of: int | None = None) -> list[Fact]:
+        """Return the corporate actions of a ticker in force as of a moment, oldest first; None: now.
+
+        Raises
+        ------
+        InputError
+            If one is not what was written.
+        """
+        return in_force(facts.read(self.root, venue, ticker, as_of))
+
+    def venue_actions(self, venue: str, *, as_of: int | None = None) -> list[Fact]:
+        """Return all that was recorded of a venue's tickers, what was taken back too, as it was learned.
+
+        Raises
+        ------
+        InputError
+            If a fact is not what was written.
+        """
+        known = [facts.read(self.root, venue, ticker, as_of) for ticker in facts.tickers(self.root, venue)]
+        return [fact for of_ticker in known for fact in of_ticker]
+
     # --- data sets -------------------------------------------------------------------------------------
 
     def freeze(
@@ -254,6 +293,7 @@ class Lake:
         universe: str | None = None,
         start: int | None = None,
         stop: int | None = None,
+        adjustment: Adjustment = Adjustment.NONE,
     ) -> DataSetVersion:
         """Write down what some series are as of a moment as the next version of a data set.
 
@@ -271,6 +311,8 @@ class Lake:
             Name of the universe that the instruments were taken from.
         start, stop
             UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+        adjustment
+            What is done to prices for the splits and dividends that the lake knows of as of that moment.
 
         Raises
         ------
@@ -285,9 +327,18 @@ class Lake:
             universe=universe,
             start=start,
             stop=stop,
+            adjustment=adjustment,
         )
-        parts = {key: self.parts(key, as_of) for key in definition.all_keys}
-        return datasets.freeze(self.root, name, definition, parts, as_of)
+        venues = sorted({key.venue for key in keys})
+        known = [fact for venue in venues for fact in self.venue_actions(venue, as_of=as_of)]
+        return datasets.freeze(
+            self.root,
+            name,
+            definition,
+            parts_of=lambda key: self.parts(key, as_of),
+            facts=known,
+            as_of=as_of,
+        )
 
     def load_panel(
         self, name: str, *, version: int | None = None, as_of: int | None = None, stop: int | None = None

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,29 @@ class PinnedPart:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Column:
-    """One instrument of a panel and the parts that tell of it, in the order in which they were written."""
+class Segment:
+    """One series, or the time of it that belongs to one instrument.
 
-    instrument: Instrument
+    Attributes
+    ----------
+    parts
+        In the order in which they were written.
+    start, stop
+        UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+    """
+
     key: SeriesKey
     parts: tuple[PinnedPart, ...]
+    start: int | None = None
+    stop: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Column:
+    """One instrument of a panel, and the series that tell of it one after the other."""
+
+    instrument: Instrument
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +76,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Piece:
-    """One part of rows of one column.
+    """Rows of one part that belong to one column.
 
     Attributes
     ----------
@@ -78,13 +95,15 @@ class _Piece:
 def build(root: Path, source: Source) -> Panel:
     """Return the panel of some parts: instruments on the union of their stamps, NaN where one did not trade.
 
+    An instrument that has no bar is not in it.
+
     Raises
     ------
     InputError
         If a file is not what was written, or there is no bar at all.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        pieces = _pieces(root, source, source.columns, threads)
+        source, pieces = _with_bars(source, _pieces(root, source, source.columns, threads))
         axis, is_whole = _axis(root, source, pieces)
         shape = (len(axis), len(source.columns))
         fields: dict[str, FloatArray] = {
@@ -94,7 +113,7 @@ def build(root: Path, source: Source) -> Panel:
         ordered = sorted(pieces, key=lambda piece: (piece.pinned.part.month, piece.column))
         list(threads.map(lambda piece: _fill(root, piece, axis, fields), ordered))
         for number, column in enumerate(source.columns):
-            _revise(root, column, axis, {name: values[:, number] for name, values in fields.items()})
+            _revise(root, source, column, axis, {name: values[:, number] for name, values in fields.items()})
         market = None if source.market is None else _market(root, source, source.market, axis, threads)
     has_range = _has_range(fields)
     if not has_range:
@@ -123,21 +142,38 @@ def _pieces(
 ) -> list[_Piece]:
     """Read the stamps of all parts, and compare their files with their hashes."""
 
-    def piece(task: tuple[int, PinnedPart]) -> _Piece:
-        number, pinned = task
+    def piece(task: tuple[int, Segment, PinnedPart]) -> _Piece:
+        number, segment, pinned = task
         payload = read_bytes(root, pinned.part, sha256_expected=pinned.sha256)
         stamps = decode(payload, ("stamp",))["stamp"]
-        lower = 0 if source.start is None else int(np.searchsorted(stamps, source.start))
-        upper = len(stamps) if source.stop is None else int(np.searchsorted(stamps, source.stop))
+        lower, upper = (int(np.searchsorted(stamps, bound)) for bound in _bounds(source, segment))
         return _Piece(column=number, pinned=pinned, cut=slice(lower, upper), stamps=stamps[lower:upper])
 
     tasks = [
-        (number, pinned)
+        (number, segment, pinned)
         for number, column in enumerate(columns)
-        for pinned in column.parts
+        for segment in column.segments
+        for pinned in segment.parts
         if pinned.part.is_rows
     ]
     return [piece for piece in threads.map(piece, tasks) if len(piece.stamps)]
+
+
+def _bounds(source: Source, segment: Segment) -> tuple[int, int]:
+    """Return from which stamp up to which one a segment tells of the panel."""
+    starts = [bound for bound in (source.start, segment.start) if bound is not None]
+    stops = [bound for bound in (source.stop, segment.stop) if bound is not None]
+    return max(starts, default=-(2**63)), min(stops, default=2**63 - 1)
+
+
+def _with_bars(source: Source, pieces: Sequence[_Piece]) -> tuple[Source, list[_Piece]]:
+    """Return what is left without the columns that have no bar."""
+    kept = sorted({piece.column for piece in pieces})
+    number_of = {column: number for number, column in enumerate(kept)}
+    columns = tuple(source.columns[column] for column in kept)
+    return replace(source, columns=columns), [
+        replace(piece, column=number_of[piece.column]) for piece in pieces
+    ]
 
 
 def _axis(root: Path, source: Source, pieces: Sequence[_Piece]) -> tuple[IntArray, bool]:
@@ -178,7 +214,7 @@ def _is_on_grid(stamps: IntArray, origin: int, step: int) -> bool:
 
 def _require_once(root: Path, column: Column, found: int, rows: int) -> None:
     if found != rows:
-        raise damaged(root / folder(column.key), "a row stands there twice")
+        raise damaged(root / folder(column.segments[-1].key), "a row stands there twice")
 
 
 def _fill(root: Path, piece: _Piece, axis: IntArray, fields: dict[str, FloatArray]) -> None:
@@ -194,18 +230,22 @@ def _fill(root: Path, piece: _Piece, axis: IntArray, fields: dict[str, FloatArra
         fields[name][at, piece.column] = values[piece.cut]
 
 
-def _revise(root: Path, column: Column, axis: IntArray, values: dict[str, FloatArray]) -> None:
+def _revise(
+    root: Path, source: Source, column: Column, axis: IntArray, values: dict[str, FloatArray]
+) -> None:
     """Write the revised values of a column into it, in the order in which they were learned."""
-    for pinned in column.parts:
-        if pinned.part.is_rows:
-            continue
-        revisions = read_revisions(root, pinned.part)
-        names = np.array(revisions.fields)
-        at = np.minimum(np.searchsorted(axis, revisions.stamps), len(axis) - 1)
-        inside = axis[at] == revisions.stamps
-        for name, array in values.items():
-            chosen = inside & (names == name)
-            array[at[chosen]] = revisions.new[chosen]
+    for segment in column.segments:
+        start, stop = _bounds(source, segment)
+        for pinned in segment.parts:
+            if pinned.part.is_rows:
+                continue
+            revisions = read_revisions(root, pinned.part)
+            stamps, names = revisions.stamps, np.array(revisions.fields)
+            at = np.minimum(np.searchsorted(axis, stamps), len(axis) - 1)
+            inside = (axis[at] == stamps) & (stamps >= start) & (stamps < stop)
+            for name, array in values.items():
+                chosen = inside & (names == name)
+                array[at[chosen]] = revisions.new[chosen]
 
 
 def _market(
@@ -214,18 +254,21 @@ def _market(
     """Return the close of the market at each stamp, shape (T,); a level stands until the next one."""
     pieces = _pieces(root, source, (market,), threads)
     if not pieces:
-        raise InputError(f"{source.name}: its market {market.key} has no bar from its start to its end")
+        raise InputError(
+            f"{source.name}: its market {market.segments[0].key} has no bar from its start to its end"
+        )
     stamps = np.unique(np.concatenate([piece.stamps for piece in pieces]))
     closes = {name: np.full((len(stamps), 1), np.nan) for name in BAR_VALUES}
     for piece in pieces:
         _fill(root, piece, stamps, closes)
-    _revise(root, market, stamps, {name: values[:, 0] for name, values in closes.items()})
+    _revise(root, source, market, stamps, {name: values[:, 0] for name, values in closes.items()})
     known = np.isfinite(closes["close"][:, 0])
     stamps, levels = stamps[known], closes["close"][known, 0]
     at = np.searchsorted(stamps, axis, side="right") - 1
     if not len(stamps) or at[0] < 0:
         raise InputError(
-            f"{source.name}: its market {market.key} begins after its first bar; freeze it with a later start"
+            f"{source.name}: its market {market.segments[0].key} begins after its first bar; "
+            "freeze it with a later start"
         )
     found = levels[at]
     found.flags.writeable = False

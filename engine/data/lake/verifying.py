@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.lake import catalogue, datasets, files, layout, raw
+from engine.data.lake import catalogue, datasets, facts, files, layout, raw
 from engine.data.lake.parts import Part, is_part_name, read_part, read_revisions, read_rows
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.lake.reading import rows_of
@@ -43,6 +43,9 @@ def _problems(root: Path) -> list[Problem]:
                 part = None
             if part is not None:
                 series.setdefault(layout.folder(part.key), []).append(part)
+        elif top == facts.FOLDER:
+            message = facts.problem(root, place)
+            found += [_problem(ProblemKind.DAMAGED, place, message)] if message else []
         elif top == raw.FOLDER:
             found += _raw_problems(root, place)
         elif top == datasets.FOLDER:
