@@ -110,17 +110,20 @@ def joined_bars(parts: list[Bars]) -> Bars:
     )
 
 
-def without_holes(bars: Bars, interval: int, *, stop: int) -> Bars:
-    """Return the bars with every empty interval filled by its last price and no volume.
+def without_holes(bars: Bars, interval: int, *, stop: int, most: int) -> Bars:
+    """Return the last bars with every empty interval filled by its last price and no volume.
 
     Parameters
     ----------
     stop
         UTC nanoseconds of the open of the last interval, to be there too.
+    most
+        Rows at most, the last ones: a market that closed years ago has no end of empty intervals.
     """
     if len(bars) == 0:
         return bars
-    stamps = np.arange(bars.stamps[0], stop + 1, interval, dtype=np.int64)
+    first = max(int(bars.stamps[0]), stop - (most - 1) * interval)
+    stamps = np.arange(first, stop + 1, interval, dtype=np.int64)
     source = np.searchsorted(bars.stamps, stamps, side="right") - 1
     filled = bars.take(source)
     empty = bars.stamps[source] != stamps

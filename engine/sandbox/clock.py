@@ -6,6 +6,8 @@ from engine.domain.errors import InvalidValueError
 
 # A year in half a minute.
 SPEED_MAX = 1_000_000.0
+# 2200-01-01. Nanoseconds have an end, and so has the time of the sandbox.
+LAST_MOMENT = 7_258_118_400_000_000_000
 
 
 class Clock:
@@ -33,12 +35,12 @@ class Clock:
         return self._speed
 
     def now(self) -> int:
-        """Return the simulated time, UTC nanoseconds."""
+        """Return the simulated time, UTC nanoseconds; it stands still at `LAST_MOMENT`."""
         elapsed = self._wall() - self._since
         # Whole speeds are counted in integers: a float loses nanoseconds after three months.
-        if self._speed.is_integer():
-            return self._start + elapsed * int(self._speed)
-        return self._start + round(elapsed * self._speed)
+        whole = self._speed.is_integer()
+        passed = elapsed * int(self._speed) if whole else round(elapsed * self._speed)
+        return min(self._start + passed, LAST_MOMENT)
 
     def step(self, nanoseconds: int) -> None:
         """Move on at once; the speed stays. Time never runs backwards."""

@@ -86,32 +86,33 @@ class Connection:
             await self._send(refusal | {"error": "Pair field must be an array", "success": False})
             return
         # All answers first, as Kraken does: then the snapshots, each before the first update of its stream.
-        opened: list[tuple[tuple[str, str], Stream]] = []
+        opened: dict[tuple[str, str], Stream] = {}
         for symbol in symbols:
             reply = self._reply(method, request, time_in)
             try:
                 if subscribe:
-                    opened.append((self._key(parameters, symbol), self._open(parameters, symbol)))
+                    key = self._key(parameters, symbol)
+                    opened[key] = self._open(parameters, symbol, taken=self._streams.keys() | opened.keys())
                 else:
                     self._close(parameters, symbol)
                 result = self._result(parameters, symbol)
                 await self._send(reply | {"result": result, "success": True})
             except RefusedSubscriptionError as error:
                 await self._send(reply | {"error": str(error), "success": False, "symbol": symbol})
-        for key, stream in opened:
+        for key, stream in opened.items():
             messages = stream.snapshot(self._exchange.moment())
             if self._wants_snapshot(parameters):
                 for message in messages:
                     await self._send(message)
             self._streams[key] = stream
 
-    def _open(self, parameters: Message, symbol: object) -> Stream:
+    def _open(self, parameters: Message, symbol: object, *, taken: set[tuple[str, str]]) -> Stream:
         market = self._exchange.market
         number = market.number(symbol) if isinstance(symbol, str) else None
         # REST names are no names here: v2 knows BTC/USD only.
         if number is None or market.pairs[number].symbol != symbol:
             raise RefusedSubscriptionError(f"Currency pair not supported {symbol}")
-        if self._key(parameters, symbol) in self._streams:
+        if self._key(parameters, symbol) in taken:
             # One interval a connection, whichever it is: with the others Kraken's clients wait for ever.
             ohlc = parameters.get("channel") == "ohlc"
             raise RefusedSubscriptionError(_ONE_INTERVAL if ohlc else "Already subscribed")

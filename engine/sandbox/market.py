@@ -15,10 +15,12 @@ from engine.sandbox.tape import Tape, Trades, joined, no_trades
 
 NANOSECONDS_PER_MINUTE = 60_000_000_000
 MINUTES_PER_DAY = 1_440
+_LONG_BAR_MINUTES = 240
 # Kraken's intervals, in minutes; the last two are a week and a fortnight and a day.
 INTERVALS = (1, 5, 15, 30, 60, 240, 1_440, 10_080, 21_600)
 
-_BAR_DAYS_KEPT = 20_000
+_SHORT_BAR_DAYS_KEPT = 600
+_LONG_BAR_DAYS_KEPT = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,9 @@ class Market:
             for number, pair in enumerate(tape.pairs)
             for name in (pair.pair_id, pair.altname, pair.wsname, pair.symbol)
         }
-        self._bars_of_day = lru_cache(maxsize=_BAR_DAYS_KEPT)(self._whole_day)
+        # A day has up to 1,440 bars or a single one: what is small is kept for longer.
+        self._short_bars = lru_cache(maxsize=_SHORT_BAR_DAYS_KEPT)(self._whole_day)
+        self._long_bars = lru_cache(maxsize=_LONG_BAR_DAYS_KEPT)(self._whole_day)
 
     def number(self, name: str) -> int | None:
         """Return the number of a pair by any of its names, None where nobody knows it."""
@@ -164,7 +168,8 @@ class Market:
 
     def _bars_until(self, pair: int, minutes: int, day: int, now: int) -> Bars:
         if now >= (day + 1) * NANOSECONDS_PER_DAY - 1:
-            return self._bars_of_day(pair, minutes, day)
+            kept = self._short_bars if minutes < _LONG_BAR_MINUTES else self._long_bars
+            return kept(pair, minutes, day)
         return bars_of_trades(self.tape.day(pair, day).between(0, now), minutes * NANOSECONDS_PER_MINUTE)
 
     def _whole_day(self, pair: int, minutes: int, day: int) -> Bars:

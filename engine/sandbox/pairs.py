@@ -7,7 +7,8 @@ import numpy as np
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray
 
-LARGEST_DECIMALS = 8
+PRICE_DECIMALS_MAX = 10
+LOT_DECIMALS_MAX = 8
 # Above this many lots a bar, sums of whole lots come near the end of 64 bits.
 _MOST_LOTS = 1e15
 
@@ -46,8 +47,9 @@ class Pair:
     half_spread: float = 0.0004
 
     def __post_init__(self) -> None:
-        if not 0 <= self.price_decimals <= LARGEST_DECIMALS or not 0 <= self.lot_decimals <= LARGEST_DECIMALS:
-            raise InvalidValueError(f"{self.symbol}: decimals must be from 0 to {LARGEST_DECIMALS}")
+        for name, most in (("price_decimals", PRICE_DECIMALS_MAX), ("lot_decimals", LOT_DECIMALS_MAX)):
+            if not 0 <= (value := getattr(self, name)) <= most:
+                raise InvalidValueError(f"{self.symbol}: {name} must be from 0 to {most}, was {value}")
 
     @property
     def quote_id(self) -> str:
@@ -140,7 +142,7 @@ def universe() -> tuple[Pair, ...]:
 
 
 def pair_of_series(symbol: str, prices: FloatArray, volumes: FloatArray) -> Pair:
-    """Return the pair that can hold a series without rounding it, as far as eight decimals go.
+    """Return the pair that can hold a series without rounding it, as far as ten decimals go.
 
     Parameters
     ----------
@@ -152,18 +154,20 @@ def pair_of_series(symbol: str, prices: FloatArray, volumes: FloatArray) -> Pair
     Raises
     ------
     InvalidValueError
-        For a quote other than the dollar.
+        For a quote other than the dollar, and for prices that ten decimals cannot hold.
     """
     base, _, quote = symbol.partition("/")
     if quote not in ("", "USD"):
         raise InvalidValueError(f"{symbol}: the sandbox quotes dollars, so a symbol is BASE or BASE/USD")
     known = {pair.symbol: pair for pair in universe()}.get(f"{base}/USD")
-    finite = prices[np.isfinite(prices)]
+    finite = prices[np.isfinite(prices) & (prices > 0)]
     decimals = known.price_decimals if known else 2
-    while decimals < LARGEST_DECIMALS and not np.array_equal(np.round(finite, decimals), finite):
+    while decimals < PRICE_DECIMALS_MAX and not np.array_equal(np.round(finite, decimals), finite):
         decimals += 1
+    if finite.size and (least := float(finite.min())) < 10.0**-PRICE_DECIMALS_MAX:
+        raise InvalidValueError(f"{symbol}: a price must be 1e-{PRICE_DECIMALS_MAX} at least, was {least:g}")
     largest = float(np.nanmax(volumes, initial=0.0, where=np.isfinite(volumes)))
-    lot_decimals = known.lot_decimals if known else LARGEST_DECIMALS
+    lot_decimals = known.lot_decimals if known else LOT_DECIMALS_MAX
     while lot_decimals > 0 and largest * 10**lot_decimals > _MOST_LOTS:
         lot_decimals -= 1
     return Pair(

@@ -63,6 +63,8 @@ class PanelTape:
         minutes = panel.timeframe.nanoseconds // _MINUTE
         self.trades_a_bar = max(_TRADES_LEAST, min(_TRADES_MOST, minutes))
         self.day = lru_cache(maxsize=_DAYS_KEPT)(self._day)
+        # Whole columns of the panel, of which a day needs a little: looked at once.
+        self._traded = lru_cache(maxsize=None)(self._find_traded)
         self._bars_before = lru_cache(maxsize=None)(self._count_bars)
 
     @property
@@ -154,9 +156,12 @@ class PanelTape:
         lots[:, -1] += total - lots.sum(axis=1)
         return np.asarray(lots, dtype=np.int64)
 
-    def _traded(self, pair: int) -> BoolArray:
-        close, volume = self._panel.close[:, pair], self._panel.volume[:, pair]
-        return np.asarray(np.isfinite(close) & (close > 0) & (np.isnan(volume) | (volume > 0)))
+    def _find_traded(self, pair: int) -> BoolArray:
+        panel = self._panel
+        prices = np.stack([values[:, pair] for values in (panel.open, panel.high, panel.low, panel.close)])
+        volume = panel.volume[:, pair]
+        has_prices = (np.isfinite(prices) & (prices > 0)).all(axis=0)
+        return np.asarray(has_prices & (np.isnan(volume) | (volume > 0)))
 
     def _count_bars(self, pair: int) -> IntArray:
         traded = self._traded(pair)

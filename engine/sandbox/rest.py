@@ -1,6 +1,6 @@
 """Kraken's public REST replies: what stands behind `result`, in the shapes and the texts of the exchange."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -75,22 +75,39 @@ class Moment:
     told: int
 
 
-def decimal(value: int, decimals: int, shown: int | None = None) -> str:
-    """Return whole steps as a number with a point; `shown` pads it with zeros to so many decimals.
+def decimals_of(values: Iterable[int], decimals: int, shown: int = 0) -> list[str]:
+    """Return whole steps, none negative, as numbers with a point.
+
+    Parameters
+    ----------
+    values
+        In steps of ten to the minus `decimals`.
+    shown
+        Decimals that are shown at least.
+
+    Examples
+    --------
+    >>> decimals_of([1060382, 5], 1, 5)
+    ['106038.20000', '0.50000']
+    """
+    zeros = "0" * (shown - decimals)
+    if decimals == 0:
+        point = "." if zeros else ""
+        return [f"{value}{point}{zeros}" for value in values]
+    # A thousand trades are a reply: this loop is most of the work of serving them.
+    digits = [str(value).zfill(decimals + 1) for value in values]
+    return [f"{text[:-decimals]}.{text[-decimals:]}{zeros}" for text in digits]
+
+
+def decimal(value: int, decimals: int, shown: int = 0) -> str:
+    """Return one number of steps as `decimals_of` does.
 
     Examples
     --------
     >>> decimal(1060382, 1)
     '106038.2'
-    >>> decimal(1060382, 1, 5)
-    '106038.20000'
     """
-    if decimals == 0:
-        text = f"{value}.0"[:-2] if not shown else f"{value}."
-    else:
-        whole, rest = divmod(value, 10**decimals)
-        text = f"{whole}.{rest:0{decimals}d}"
-    return text + "0" * max(0, (shown or 0) - decimals)
+    return decimals_of([value], decimals, shown)[0]
 
 
 def iso(stamp: int, unit: Literal["us", "ns"] = "us") -> str:
@@ -146,8 +163,8 @@ def ohlc(
     after = _cursor(parameters)
     rows = market.bars(number, minutes, after=-1, now=moment.data, most=rules.ohlc_rows)
     if rules.empty_intervals is EmptyIntervals.FLAT:
-        rows = without_holes(rows, interval, stop=moment.data // interval * interval)
-        rows = rows.take(slice(-rules.ohlc_rows, None))
+        forming = moment.data // interval * interval
+        rows = without_holes(rows, interval, stop=forming, most=rules.ohlc_rows)
     rows = rows.take(
         slice(int(np.searchsorted(rows.stamps, -1 if after is None else after, side="right")), None)
     )
@@ -155,10 +172,10 @@ def ohlc(
     pair = market.pairs[number]
     average = np.rint(rows.average_price()).astype(np.int64)
     prices = [
-        [decimal(value, pair.price_decimals) for value in values.tolist()]
+        decimals_of(values.tolist(), pair.price_decimals)
         for values in (rows.open, rows.high, rows.low, rows.close, average)
     ]
-    volumes = [decimal(value, pair.lot_decimals, 8) for value in rows.volume.tolist()]
+    volumes = decimals_of(rows.volume.tolist(), pair.lot_decimals, 8)
     seconds = (rows.stamps // NANOSECONDS_PER_SECOND).tolist()
     table = zip(seconds, *prices, volumes, rows.count.tolist(), strict=True)
     committed = rows.stamps[rows.stamps + interval <= moment.data]
@@ -248,11 +265,10 @@ def _asset_pair(pair: Pair) -> dict[str, Any]:
 
 
 def _trade_rows(pair: Pair, found: Trades) -> list[list[Any]]:
-    shown = shown_decimals(pair)
     return [
         [
-            decimal(tick, pair.price_decimals, shown),
-            decimal(lots, pair.lot_decimals, 8),
+            price,
+            amount,
             # Kraken gives a float here: nanoseconds are in the cursor alone.
             stamp / NANOSECONDS_PER_SECOND,
             "b" if buys else "s",
@@ -260,9 +276,9 @@ def _trade_rows(pair: Pair, found: Trades) -> list[list[Any]]:
             "",
             number,
         ]
-        for tick, lots, stamp, buys, at_market, number in zip(
-            found.ticks.tolist(),
-            found.lots.tolist(),
+        for price, amount, stamp, buys, at_market, number in zip(
+            decimals_of(found.ticks.tolist(), pair.price_decimals, shown_decimals(pair)),
+            decimals_of(found.lots.tolist(), pair.lot_decimals, 8),
             found.stamps.tolist(),
             found.buyer_is_taker.tolist(),
             found.is_market_order.tolist(),

@@ -55,7 +55,10 @@ _NOTIONAL_SPREAD = 1.5
 _MICROSECOND = 1_000
 _MICROSECONDS_PER_DAY = NANOSECONDS_PER_DAY // _MICROSECOND
 
-_DAYS_KEPT = 1_500
+_DAYS_KEPT = 1_000
+# Of 46 kB each; one day of the market serves all pairs, of which one after the other is asked for.
+_PATHS_KEPT = 500
+_MARKET_DAYS_KEPT = 1_000
 
 # What a generator is for: two uses of the same seed and day must not see the same numbers.
 _FOR_DAYS, _FOR_MARKET, _FOR_PAIR = 1, 2, 3
@@ -137,8 +140,8 @@ class Simulator:
         )
         self._home = self._state.log_price.copy()
         self.day = lru_cache(maxsize=_DAYS_KEPT)(self._day)
-        self._path = lru_cache(maxsize=_DAYS_KEPT)(self._make_path)
-        self._market_steps = lru_cache(maxsize=64)(self._make_market_steps)
+        self._path = lru_cache(maxsize=_PATHS_KEPT)(self._make_path)
+        self._market_steps = lru_cache(maxsize=_MARKET_DAYS_KEPT)(self._make_market_steps)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

@@ -54,12 +54,13 @@ def stream_of(market: Market, faults: FaultDealer, number: int, request: Message
             return TickerStream(market, number)
         case "ohlc":
             minutes = request.get("interval", 1)
-            if minutes not in INTERVALS or isinstance(minutes, bool):
+            # True is 1 and 5.0 is 5, but neither is what Kraken takes.
+            if type(minutes) is not int or minutes not in INTERVALS:
                 raise RefusedSubscriptionError("Subscription ohlc interval not supported")
             return OhlcStream(market, faults, number, minutes)
         case "book":
             depth = request.get("depth", BOOK_DEPTHS[0])
-            if depth not in BOOK_DEPTHS:
+            if type(depth) is not int or depth not in BOOK_DEPTHS:
                 raise RefusedSubscriptionError("Subscription depth not supported")
             return BookStream(market, number, depth)
         case channel:

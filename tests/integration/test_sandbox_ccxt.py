@@ -10,7 +10,8 @@ import ccxt.async_support
 import numpy as np
 import pytest
 
-from engine.sandbox.background import BackgroundSandbox
+from engine.domain.errors import InputError
+from engine.sandbox.background import BackgroundSandbox, in_background
 from engine.sandbox.market import NANOSECONDS_PER_MINUTE, Market
 from engine.sandbox.pairs import universe
 from engine.sandbox.rest import EmptyIntervals, Rules
@@ -220,3 +221,11 @@ def test_ccxt_async_reads_thirty_symbols_at_once(light: Market) -> None:
     for number, pair in enumerate(universe()):
         expected = light.bars(number, 60, after=-1, now=NOON, most=720)
         assert [row[0] * MILLISECONDS for row in bars[pair.symbol]] == expected.stamps.tolist()
+
+
+def test_a_port_that_is_taken_is_told_to_whoever_asked_for_the_server(light: Market) -> None:
+    with sandbox(light) as running:
+        port = int(running.url.rpartition(":")[2])
+        second = SandboxServer(light, still_clock(), port=port)
+        with pytest.raises(InputError, match=f"port {port} cannot be opened"), in_background(second):
+            raise AssertionError("it must not have started")

@@ -176,11 +176,11 @@ def test_a_connection_opens_with_the_status_answers_each_symbol_and_then_sends_s
     async def act() -> None:
         async with SandboxServer(market, still_clock()) as server, bare(server) as socket:
             status = await socket.receive_json()
-            await socket.send_json(subscribe("book", "BTC/USD", "XBT/USD", "ETH/USD", depth=25))
-            replies = [await socket.receive_json() for _ in range(5)]
+            await socket.send_json(subscribe("book", "BTC/USD", "XBT/USD", "ETH/USD", "ETH/USD", depth=25))
+            replies = [await socket.receive_json() for _ in range(6)]
 
         assert (status["channel"], status["data"][0]["system"]) == ("status", "online")
-        assert [reply.get("success") for reply in replies] == [True, False, True, None, None]
+        assert [reply.get("success") for reply in replies] == [True, False, True, False, None, None]
         assert replies[0]["result"] == {
             "channel": "book",
             "symbol": "BTC/USD",
@@ -191,8 +191,9 @@ def test_a_connection_opens_with_the_status_answers_each_symbol_and_then_sends_s
         assert replies[0]["time_in"] == "2025-06-18T12:34:30.000000Z"
         # v2 has its own names of pairs.
         assert replies[1]["error"] == "Currency pair not supported XBT/USD"
-        assert [reply["data"][0]["symbol"] for reply in replies[3:]] == ["BTC/USD", "ETH/USD"]
-        assert len(replies[3]["data"][0]["bids"]) == 25
+        assert replies[3]["error"] == "Already subscribed"
+        assert [reply["data"][0]["symbol"] for reply in replies[4:]] == ["BTC/USD", "ETH/USD"]
+        assert len(replies[4]["data"][0]["bids"]) == 25
 
     run(act)
 

@@ -57,6 +57,7 @@ class Exchange:
     page: int = TRADES_A_PAGE
     prints_empty: bool = True
     revised: dict[int, str] = field(default_factory=dict)
+    stopped_trades: list[tuple[int, int, str, str, str]] | None = None
 
     def __call__(self, asked: Asked) -> Reply:
         result: Any
@@ -74,7 +75,8 @@ class Exchange:
         return Reply(encoded({"error": [], "result": result}))
 
     def trades_reply(self, since: int, count: int) -> dict[str, Any]:
-        rows = [trade for trade in self.trades if trade[0] > since][: min(count, self.page)]
+        tape = self.trades if self.stopped_trades is None else self.stopped_trades
+        rows = [trade for trade in tape if trade[0] > since][: min(count, self.page)]
         shown = [
             [price, amount, Raw(f"{stamp / 10**9!r}"), side, "l", "", number]
             for stamp, number, price, amount, side in rows
@@ -269,7 +271,7 @@ def test_every_trade_comes_once_with_all_its_digits(stage: Stage) -> None:
     assert np.abs(stamps - true).max() < 240
     sides = np.concatenate([page.series.buyer_is_taker for page in pages]).tolist()
     assert sides == [trade[4] == "b" for trade in stage.exchange.trades]
-    assert pages[-1].cursor == NOW
+    assert NOW - MINUTE < pages[-1].cursor <= stamps[-1] < NOW
 
 
 def test_trades_of_one_nanosecond_on_two_pages_are_not_lost(stage: Stage) -> None:
@@ -290,6 +292,43 @@ def test_short_pages_are_no_end(stage: Stage) -> None:
     pages = list(stage.provider.fetch_trades("BTC/USD", T0 - 3000 * MINUTE, NOW))
 
     assert sum(len(page.series) for page in pages) == len(stage.exchange.trades)
+
+
+def test_a_feed_that_stands_still_tells_nothing_of_the_time_since(stage: Stage) -> None:
+    stage.exchange.now = NOW - 30 * MINUTE
+    stage.exchange.trades = [trade for trade in stage.exchange.trades if trade[0] < stage.exchange.now]
+    for start in (T0 - 100 * MINUTE, T0 - 1990 * MINUTE):
+        pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW))
+
+        assert_same(joined(pages), expected(stage.exchange, Timeframe.MINUTE_1, start, NOW))
+        assert pages[-1].cursor == T0 - 30 * MINUTE
+
+
+def test_trades_that_stand_still_while_bars_go_on_leave_no_half_bar_behind(stage: Stage) -> None:
+    everything = stage.exchange.trades
+    cut = T0 - 710 * MINUTE + 20 * SECOND
+    start = T0 - 800 * MINUTE
+    taken = []
+    stage.exchange.stopped_trades = [trade for trade in everything if trade[0] < cut]
+
+    with pytest.raises(ProviderError, match="its own bars go on; try again later"):
+        for page in stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW):
+            taken.append(page)
+    stage.exchange.stopped_trades = None
+    rest = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, taken[-1].cursor, NOW))
+
+    assert_same(joined([*taken, *rest]), expected(stage.exchange, Timeframe.MINUTE_1, start, NOW))
+
+
+def test_a_market_in_which_nothing_happened_lately_ends_with_its_last_trade(stage: Stage) -> None:
+    last = T0 - 900 * MINUTE
+    stage.exchange.trades = [trade for trade in stage.exchange.trades if trade[0] < last]
+    stage.exchange.prints_empty = False
+    start = T0 - 1990 * MINUTE
+
+    pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW))
+
+    assert_same(joined(pages), expected(stage.exchange, Timeframe.MINUTE_1, start, NOW))
 
 
 def test_a_future_bar_is_no_bar(stage: Stage) -> None:

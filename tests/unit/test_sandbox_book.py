@@ -203,7 +203,9 @@ def test_the_ticker_stream_is_silent_while_nothing_changes(market: Market) -> No
         ({"channel": "weather"}, "Channel not supported weather"),
         ({"channel": "ohlc", "interval": 7}, "interval not supported"),
         ({"channel": "ohlc", "interval": True}, "interval not supported"),
+        ({"channel": "ohlc", "interval": 5.0}, "interval not supported"),
         ({"channel": "book", "depth": 11}, "depth not supported"),
+        ({"channel": "book", "depth": [10]}, "depth not supported"),
         ({}, "Channel not supported None"),
     ],
 )

@@ -149,7 +149,7 @@ def test_holes_are_filled_flat_up_to_now() -> None:
     minute = NANOSECONDS_PER_MINUTE
     bars = bars_of_trades(tape_of([0, 2 * minute], [10, 12], [1, 1]), minute)
 
-    filled = without_holes(bars, minute, stop=3 * minute)
+    filled = without_holes(bars, minute, stop=3 * minute, most=100)
 
     assert values(filled) == [
         [0, 10, 10, 10, 10, 1, 1],
@@ -157,6 +157,9 @@ def test_holes_are_filled_flat_up_to_now() -> None:
         [2 * minute, 12, 12, 12, 12, 1, 1],
         [3 * minute, 12, 12, 12, 12, 0, 0],
     ]
+    assert values(without_holes(bars, minute, stop=3 * minute, most=2)) == values(filled)[-2:]
+    # Long after the last trade: no more rows than were asked for.
+    assert len(without_holes(bars, minute, stop=10**7 * minute, most=720)) == 720
 
 
 @pytest.mark.parametrize("minutes", INTERVALS)
@@ -244,6 +247,8 @@ def test_a_pair_of_a_series_holds_its_prices_without_rounding() -> None:
     # A billion shares a bar in steps of a millionth.
     assert pair.lot_decimals == 6
     assert pair_of_series("BTC/USD", prices, volumes).pair_id == "XXBTZUSD"
+    with pytest.raises(InvalidValueError, match="1e-10 at least, was 1.23457e-12"):
+        pair_of_series("DUST", prices * 1e-11, volumes)
     with pytest.raises(InvalidValueError, match="BTC/EUR"):
         pair_of_series("BTC/EUR", prices, volumes)
 
