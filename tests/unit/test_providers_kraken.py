@@ -308,12 +308,11 @@ def test_trades_that_stand_still_while_bars_go_on_leave_no_half_bar_behind(stage
     everything = stage.exchange.trades
     cut = T0 - 710 * MINUTE + 20 * SECOND
     start = T0 - 800 * MINUTE
-    taken = []
+    taken: list[Any] = []
     stage.exchange.stopped_trades = [trade for trade in everything if trade[0] < cut]
 
     with pytest.raises(ProviderError, match="its own bars go on; try again later"):
-        for page in stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW):
-            taken.append(page)
+        taken.extend(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW))
     stage.exchange.stopped_trades = None
     rest = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, taken[-1].cursor, NOW))
 

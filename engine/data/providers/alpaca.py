@@ -109,7 +109,7 @@ class Alpaca:
                 values = {field: getattr(bars, field) for field in BAR_VALUES}
                 bars = BarSeries(stamps=midnights_of_dates(bars.stamps, "America/New_York"), **values)
             kept = traded(closed(between(bars, start, stop), timeframe, now))
-            start = stop if not token else max(start, int(kept.stamps[-1]) + step if len(kept) else start)
+            start = max(start, int(kept.stamps[-1]) + step) if len(kept) else start
             yield Page(payload=payload, series=kept, cursor=start)
             if not token:
                 return

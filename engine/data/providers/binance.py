@@ -67,10 +67,12 @@ class Binance:
             }
             payload, bars = self._web.get("/api/v3/klines", query, _read_bars)
             new = between(bars, start, stop)
-            # It begins at the first bar there is: an empty page is the end.
-            start = int(new.stamps[-1]) + step if len(new) else stop
             kept = traded(closed(new, timeframe, self._surroundings.now()))
-            yield Page(payload=payload, series=kept, cursor=min(start, stop))
+            start = int(new.stamps[-1]) + step if len(new) else start
+            yield Page(payload=payload, series=kept, cursor=start)
+            # It begins at the first bar there is: an empty page is the end.
+            if len(new) == 0:
+                return
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds).
@@ -84,10 +86,12 @@ class Binance:
             payload, rows = self._web.get("/api/v3/aggTrades", query | position, _read_trades)
             last = rows[-1] if rows else None
             series = trade_series([row for row in rows if start <= row[0] < stop])
-            start = stop if last is None or last[0] >= stop else max(start, last[0])
-            yield Page(payload=payload, series=series, cursor=start)
             if last is not None:
+                start = stop if last[0] >= stop else max(start, last[0])
                 position = {"fromId": last[1] + 1}
+            yield Page(payload=payload, series=series, cursor=start)
+            if last is None:
+                return
 
 
 def _pair(symbol: str) -> str:

@@ -93,9 +93,11 @@ class CoinApi:
             new = between(bars, start, stop)
             # Rows are paid for: a page that is not full is the last, no empty one is bought to see it.
             is_last = len(bars) < ROWS_A_PAGE or len(new) == 0
-            start = stop if is_last else int(new.stamps[-1]) + step
             kept = traded(closed(new, timeframe, self._surroundings.now()))
+            start = int(new.stamps[-1]) + step if len(new) else start
             yield Page(payload=payload, series=kept, cursor=start)
+            if is_last:
+                return
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Refuse: its trades are not numbered.

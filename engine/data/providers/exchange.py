@@ -88,10 +88,11 @@ class Exchange:
                 lambda rows, _: self._read_bars(rows),
             )
             new = between(bars, start, stop)
-            # An empty page may lie before the listing: the next one may not.
-            start = int(new.stamps[-1]) + step if len(new) else start + limit * step
             kept = traded(closed(new, timeframe, self._surroundings.now()))
-            yield Page(payload=payload, series=kept, cursor=min(start, stop))
+            known = int(new.stamps[-1]) + step if len(new) else start
+            yield Page(payload=payload, series=kept, cursor=known)
+            # An empty page may lie before the listing: the next one may not.
+            start = known if len(new) else start + limit * step
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds).
@@ -106,6 +107,7 @@ class Exchange:
         if not client.has.get("fetchTrades"):
             raise ProviderError(ProviderCode.NOT_OFFERED, self._name, "gives no trades of the past")
         stop = min(stop, self._surroundings.now())
+        begin = start
         newest = (start - 1, 0)
         while start < stop:
             since = start // NANOSECONDS_PER_MILLISECOND
@@ -124,9 +126,10 @@ class Exchange:
             series = trade_series([row for row in new if row[0] < stop])
             # Trades of the last millisecond may not all have come: it is asked for again.
             start = stop if last is None or is_last else last[0]
-            yield Page(payload=payload, series=series, cursor=start)
-            if last is not None and not is_last:
-                newest = (last[0], last[1])
+            newest = newest if last is None else (last[0], last[1])
+            yield Page(
+                payload=payload, series=series, cursor=stop if last and is_last else max(begin, newest[0])
+            )
 
     def _trades(self, symbol: str, since: int) -> tuple[bytes, list[_Trade]]:
         return self._wire.ask(

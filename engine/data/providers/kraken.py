@@ -7,12 +7,14 @@ since trades are its official record. Trades reach back to the first one, a thou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
 import numpy as np
 
 from engine.data.providers.bars import bars_from_trades, between, closed, reconcile, traded
 from engine.data.providers.ccxt_wire import CcxtWire
+from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.matrix import Capability, capability
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Page, Surroundings
@@ -27,6 +29,7 @@ from engine.data.providers.replies import (
     trade_series,
     whole,
 )
+from engine.data.providers.stamping import iso
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.time import NANOSECONDS_PER_SECOND, Timeframe
 
@@ -47,10 +50,19 @@ _Trade = tuple[int, int, float, float, bool]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ohlc:
-    """Bars as reported, closed and traded ones only."""
+    """Bars as reported, closed and traded ones only; Kraken has nothing final from `committed_until` on."""
 
     payload: bytes
     bars: BarSeries
+    committed_until: int
+
+
+class _End(Enum):
+    """Whether pages of trades end here: they reach where they were to, or there are no more."""
+
+    NOT_YET = auto()
+    REACHED = auto()
+    DRY = auto()
 
 
 class Kraken:
@@ -90,21 +102,26 @@ class Kraken:
         if start >= stop:
             return
         ohlc = self._ohlc(symbol, timeframe, start)
-        reported = ohlc.bars
+        # Where Kraken's own data ends before `stop`, no more is in hand than it has.
+        reaches = min(stop, ohlc.committed_until)
         if start >= self._reported_from(step):
-            yield self._reported_page(ohlc, start, stop)
+            yield Page(
+                payload=ohlc.payload, series=between(ohlc.bars, start, stop), cursor=max(start, reaches)
+            )
             return
-        meets = int(reported.stamps[0]) if len(reported) else stop
+        meets = int(ohlc.bars.stamps[0]) if len(ohlc.bars) else stop
         built_until = min(stop, meets + OVERLAP_BARS * step)
         overlap: list[BarSeries] = []
-        for page in self._built_pages(symbol, timeframe, start, built_until):
+        done = start
+        for page in self._built_pages(symbol, timeframe, start, built_until, ohlc.bars):
             overlap.append(between(page.series, meets, built_until))
+            done = page.cursor
             yield page
-        differences = reconcile(_joined(overlap), reported, start=meets, stop=built_until)
+        differences = reconcile(_joined(overlap), ohlc.bars, start=meets, stop=built_until)
         yield Page(
             payload=ohlc.payload,
-            series=between(reported, built_until, stop),
-            cursor=stop,
+            series=between(ohlc.bars, built_until, stop),
+            cursor=max(done, reaches),
             differences=tuple(differences),
         )
 
@@ -113,9 +130,13 @@ class Kraken:
         stop = min(stop, self._surroundings.now())
         if start >= stop:
             return
-        for payload, trades, is_last in self._trade_pages(symbol, start, stop):
-            # The last trade is asked for again by who goes on from here: others may share its stamp.
-            cursor = stop if is_last else max(start, int(trades.stamps[-1]) - _ROUNDING)
+        cursor = start
+        for payload, trades, end in self._trade_pages(symbol, start, stop):
+            if end is _End.REACHED:
+                cursor = stop
+            elif len(trades):
+                # The last trade is asked for again by who goes on from here: others may share its stamp.
+                cursor = max(cursor, int(trades.stamps[-1]) - _ROUNDING)
             yield Page(payload=payload, series=trades, cursor=cursor)
 
     def _reported_from(self, step: int) -> int:
@@ -123,47 +144,54 @@ class Kraken:
         now = self._surroundings.now()
         return now - now % step - (BARS_MAX - 2) * step
 
-    def _reported_page(self, ohlc: _Ohlc, start: int, stop: int) -> Page[BarSeries]:
-        return Page(payload=ohlc.payload, series=between(ohlc.bars, start, stop), cursor=stop)
-
     def _built_pages(
-        self, symbol: str, timeframe: Timeframe, start: int, stop: int
+        self, symbol: str, timeframe: Timeframe, start: int, stop: int, reported: BarSeries
     ) -> Iterator[Page[BarSeries]]:
         """Yield bars built from trades; a page gives the intervals that its trades have left behind."""
         step = timeframe.nanoseconds
-        held: list[TradeSeries] = []
+        held = TradeSeries.empty()
         done = start
-        for payload, trades, is_last in self._trade_pages(symbol, start, stop):
-            held.append(trades)
-            waiting = _joined_trades(held)
-            if is_last:
-                until = stop
-            else:
-                last = int(waiting.stamps[-1])
-                until = last - last % step
-            cut = int(np.searchsorted(waiting.stamps, until))
-            bars = bars_from_trades(waiting.rows(0, cut), timeframe)
-            held = [waiting.rows(cut, len(waiting))]
-            done = max(done, until)
+        for payload, trades, end in self._trade_pages(symbol, start, stop):
+            held = _joined_trades(held, trades)
+            last = int(held.stamps[-1] - held.stamps[-1] % step) if len(held) else done
+            # The interval of the last trade is over if trades went on after it, or if there are no more.
+            until = last if end is _End.NOT_YET else stop
+            cut = int(np.searchsorted(held.stamps, until))
+            bars = bars_from_trades(held.rows(0, cut), timeframe)
+            held = held.rows(cut, len(held))
+            if end is _End.DRY:
+                self._check_end(between(bars, last, stop), between(reported, last, stop), last)
+            done = max(done, last if end is _End.DRY else until)
             yield Page(payload=payload, series=bars, cursor=done)
 
-    def _trade_pages(self, symbol: str, start: int, stop: int) -> Iterator[tuple[bytes, TradeSeries, bool]]:
+    def _check_end(self, built: BarSeries, reported: BarSeries, last: int) -> None:
+        """Refuse trades that end while bars go on: a feed that stands still would leave half a bar behind."""
+        if len(reported) and reconcile(built, reported, start=last, stop=2**62):
+            raise ProviderError(
+                ProviderCode.PROVIDER_ERROR,
+                _NAME,
+                f"its trades end in the bar of {iso(last)}, its own bars go on; try again later",
+            )
+
+    def _trade_pages(self, symbol: str, start: int, stop: int) -> Iterator[tuple[bytes, TradeSeries, "_End"]]:
         """Yield each reply, its trades from `start` to `stop` that came in none before, and whether it ends.
 
-        It ends where trades reach `stop`, or where a reply brings nothing new: the present. A short page
-        alone is no end, since nobody promises full ones.
+        A short page alone is no end, since nobody promises full ones: it takes one that brings nothing new.
         """
         pair = str(self._wire.market(symbol)["id"])
         since = start - _ROUNDING
         newest = (start - 1, 0)
-        while True:
+        end = _End.NOT_YET
+        while end is _End.NOT_YET:
             payload, (rows, last) = self._trades(pair, since)
             new = [row for row in rows if (row[0], row[1]) > newest]
-            is_last = not new or max(row[0] for row in new) >= stop
-            yield payload, trade_series([row for row in new if row[0] < stop]), is_last
-            if is_last:
-                return
-            newest = max((row[0], row[1]) for row in new)
+            if not new:
+                end = _End.DRY
+            elif max(row[0] for row in new) >= stop:
+                end = _End.REACHED
+            else:
+                newest = max((row[0], row[1]) for row in new)
+            yield payload, trade_series([row for row in new if row[0] < stop]), end
             # Trades of one nanosecond may lie on two pages, and the cursor leaves out what it stands on.
             since = last - 1 if last - 1 > since else last
 
@@ -183,7 +211,11 @@ class Kraken:
         )
         # Closed by our clock and by Kraken's, whichever is behind.
         committed = between(bars, 0, last + 1)
-        return _Ohlc(payload=payload, bars=traded(closed(committed, timeframe, self._surroundings.now())))
+        return _Ohlc(
+            payload=payload,
+            bars=traded(closed(committed, timeframe, self._surroundings.now())),
+            committed_until=last + timeframe.nanoseconds,
+        )
 
 
 def _read_trades(payload: bytes) -> tuple[list[_Trade], int]:
@@ -243,10 +275,8 @@ def _joined(parts: Sequence[BarSeries]) -> BarSeries:
     )
 
 
-def _joined_trades(parts: Sequence[TradeSeries]) -> TradeSeries:
+def _joined_trades(first: TradeSeries, second: TradeSeries) -> TradeSeries:
+    names = ("stamps", "ids", "price", "amount", "buyer_is_taker")
     return TradeSeries(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("stamps", "ids", "price", "amount", "buyer_is_taker")
-        }
+        **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
     )

@@ -92,7 +92,7 @@ class Polygon:
                 values = {name: getattr(bars, name) for name in BAR_VALUES}
                 bars = BarSeries(stamps=midnights_of_dates(bars.stamps, "America/New_York"), **values)
             kept = traded(closed(between(bars, start, stop), timeframe, self._surroundings.now()))
-            start = stop if not following else max(start, int(kept.stamps[-1]) + step if len(kept) else start)
+            start = max(start, int(kept.stamps[-1]) + step) if len(kept) else start
             yield Page(payload=payload, series=kept, cursor=start)
             if not following:
                 return

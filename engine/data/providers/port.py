@@ -55,7 +55,9 @@ class Page(Generic[Series]):
     series
         What they say, closed bars only; may be empty.
     cursor
-        UTC nanoseconds: all that comes before it is in hand, a pull that stopped here goes on from it.
+        UTC nanoseconds: all that comes before it is in hand, a pull that stopped here goes on from it. It
+        moves by what was seen, so the last page's may lie before `stop`: a feed that stands still has told
+        us nothing of the time since. Never smaller than the page's before.
     differences
         Where bars that were built from trades and bars that were reported do not agree.
     splits, dividends

@@ -148,7 +148,7 @@ class Yahoo:
         return Page(
             payload=payload,
             series=_as_traded(bars, splits),
-            cursor=stop,
+            cursor=int(bars.stamps[-1]) + timeframe.nanoseconds if len(bars) else start,
             splits=tuple(split for split in chart.splits if start <= split.stamp < stop),
             dividends=tuple(
                 Dividend(stamp=paid.stamp, amount=paid.amount * _ratio_after(paid.stamp, splits))
