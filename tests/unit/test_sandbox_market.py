@@ -247,7 +247,7 @@ def test_a_pair_of_a_series_holds_its_prices_without_rounding() -> None:
     # A billion shares a bar in steps of a millionth.
     assert pair.lot_decimals == 6
     assert pair_of_series("BTC/USD", prices, volumes).pair_id == "XXBTZUSD"
-    with pytest.raises(InvalidValueError, match="1e-10 at least, was 1.23457e-12"):
+    with pytest.raises(InvalidValueError, match=r"1e-10 at least, was 1\.23457e-12"):
         pair_of_series("DUST", prices * 1e-11, volumes)
     with pytest.raises(InvalidValueError, match="BTC/EUR"):
         pair_of_series("BTC/EUR", prices, volumes)
