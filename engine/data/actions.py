@@ -2,8 +2,8 @@
 
 Prices in the lake are as they were traded. A split or a dividend is a fact of its own; adjusted prices are
 worked out when they are asked for. A ticker is only a name: who bore it when is told by changes and by
-delistings. So an instrument keeps its history under another ticker, and a ticker that is used again belongs to
-another instrument.
+delistings. So an instrument keeps its history under another ticker, and a ticker that is used again belongs
+to another instrument.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
