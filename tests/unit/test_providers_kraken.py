@@ -276,14 +276,35 @@ def test_every_trade_comes_once_with_all_its_digits(stage: Stage) -> None:
 
 def test_trades_of_one_nanosecond_on_two_pages_are_not_lost(stage: Stage) -> None:
     stamp = T0 - 90 * MINUTE
-    stage.exchange.trades = [(stamp - 5, 1, "9.0", "1.0", "b")]
-    stage.exchange.trades += [(stamp, number, "10.0", "0.1", "b") for number in range(2, 8)]
+    stage.exchange.trades = [(stamp - 5 * SECOND, number, "9.0", "1.0", "b") for number in range(1, 5)]
+    stage.exchange.trades += [(stamp, number, "10.0", "0.1", "b") for number in range(5, 8)]
     stage.exchange.trades += [(stamp + SECOND, 8, "11.0", "1.0", "s")]
-    stage.exchange.page = 7
+    stage.exchange.page = 6
 
     pages = list(stage.provider.fetch_trades("BTC/USD", stamp - MINUTE, NOW))
 
     assert np.concatenate([page.series.ids for page in pages]).tolist() == list(range(1, 9))
+
+
+def test_a_trade_that_is_printed_in_the_next_minute_is_in_it_from_wherever_one_begins(stage: Stage) -> None:
+    start = T0 - 900 * MINUTE
+    early = (start - 100, 1, "77.0", "0.5", "b")
+    assert f"{early[0] / SECOND!r}" == f"{start / SECOND!r}"
+    stage.exchange.trades = sorted([early, *stage.exchange.trades])
+
+    for begin in (start - 5 * MINUTE, start):
+        pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, begin, start + MINUTE))
+
+        bars = joined(pages)
+        assert bars.open[bars.stamps == start].tolist() == [77.0]
+
+
+def test_a_page_full_of_one_nanosecond_is_not_passed_over_in_silence(stage: Stage) -> None:
+    stamp = T0 - 90 * MINUTE
+    stage.exchange.trades = [(stamp, number, "9.0", "1.0", "b") for number in range(1, 1500)]
+
+    with pytest.raises(ProviderError, match="1000 trades of one nanosecond"):
+        list(stage.provider.fetch_trades("BTC/USD", stamp - MINUTE, NOW))
 
 
 def test_short_pages_are_no_end(stage: Stage) -> None:

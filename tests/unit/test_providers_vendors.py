@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.data.actions import Dividend, Split
 from engine.data.providers.alpaca import Alpaca, Feed
 from engine.data.providers.binance import Binance
 from engine.data.providers.coinapi import CoinApi
@@ -17,7 +18,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.fred import Fred
 from engine.data.providers.patience import Bucket
 from engine.data.providers.polygon import Polygon
-from engine.data.providers.port import Provider
+from engine.data.providers.port import ActionSeen, Provider
 from engine.data.providers.yahoo import Yahoo
 from engine.data.series import BarSeries
 from engine.domain.errors import InputError
@@ -138,8 +139,11 @@ def test_yahoo_gives_prices_as_traded_with_splits_and_dividends_beside_them() ->
         ("2024-03-12T00:00:00", 100, 108, 100, 104, 2000),
         ("2024-03-13T00:00:00", 27, 28, 26, 27.5, 5000),
     ]
-    assert [(s.stamp, s.ratio) for s in pages[0].splits] == [(at("2024-03-13"), 4.0)]
-    assert [(d.stamp, d.amount) for d in pages[0].dividends] == [(at("2024-03-12"), 1.0)]
+    # A quarter of a dollar of today's shares was a dollar of the share that it was paid for.
+    assert pages[0].actions == (
+        ActionSeen(effective_at=at("2024-03-12"), what=Dividend(amount_e8=10**8)),
+        ActionSeen(effective_at=at("2024-03-13"), what=Split(new_units=4, old_units=1)),
+    )
     assert server.asked[0].path == "/v8/finance/chart/AAPL"
     assert "gauntlet" in server.asked[0].headers["user-agent"]
 

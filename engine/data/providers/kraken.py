@@ -193,7 +193,14 @@ class Kraken:
                 newest = max((row[0], row[1]) for row in new)
             yield payload, trade_series([row for row in new if row[0] < stop]), end
             # Trades of one nanosecond may lie on two pages, and the cursor leaves out what it stands on.
-            since = last - 1 if last - 1 > since else last
+            if last - 1 > since:
+                since = last - 1
+            elif len(rows) < TRADES_A_PAGE:
+                since = last
+            else:
+                raise ProviderError(
+                    ProviderCode.PROVIDER_ERROR, _NAME, f"{len(rows)} trades of one nanosecond fill a page"
+                )
 
     def _trades(self, pair: str, since: int) -> tuple[bytes, tuple[list[_Trade], int]]:
         request = {"pair": pair, "since": str(since), "count": TRADES_A_PAGE}

@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from engine.data.actions import Dividend, Split
 from engine.data.providers.bars import Difference
 from engine.data.providers.matrix import Capability
 from engine.data.series import BarSeries, TradeSeries
@@ -14,34 +15,18 @@ from engine.domain.time import Timeframe
 Series = TypeVar("Series", BarSeries, TradeSeries)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Split:
-    """A share became `ratio` shares (4.0 for 4:1); prices before `stamp` are in old shares.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSeen:
+    """A corporate action of which a reply tells; who keeps it adds when, in which run and from whom.
 
     Attributes
     ----------
-    stamp
-        UTC nanoseconds of the first bar in new shares.
+    effective_at
+        UTC nanoseconds: bars that open then or later are on the new terms.
     """
 
-    stamp: int
-    ratio: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Dividend:
-    """Cash paid for a share.
-
-    Attributes
-    ----------
-    stamp
-        UTC nanoseconds of the first bar without it.
-    amount
-        In the quote currency, per share as it was then.
-    """
-
-    stamp: int
-    amount: float
+    effective_at: int
+    what: Split | Dividend
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,16 +45,15 @@ class Page(Generic[Series]):
         us nothing of the time since. Never smaller than the page's before.
     differences
         Where bars that were built from trades and bars that were reported do not agree.
-    splits, dividends
-        Corporate actions that the reply tells of; prices are as traded, never adjusted.
+    actions
+        Splits and dividends of which the reply tells, oldest first; prices are as traded, never adjusted.
     """
 
     payload: bytes = field(repr=False)
     series: Series
     cursor: int
     differences: tuple[Difference, ...] = ()
-    splits: tuple[Split, ...] = ()
-    dividends: tuple[Dividend, ...] = ()
+    actions: tuple[ActionSeen, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import numpy as np
 
+from engine.data.actions import Dividend, Split
 from engine.data.providers.bars import between, closed
 from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
 from engine.data.providers.matrix import AssetClass, Capability, capability, classify
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Dividend, Page, Split, Surroundings
+from engine.data.providers.port import ActionSeen, Page, Surroundings
 from engine.data.providers.replies import bar_series, broken, decoded, mapping, number, rows_of, whole
 from engine.data.providers.stamping import midnights_of_dates
 from engine.data.providers.web import Query, Web
@@ -46,13 +47,24 @@ _PRICES = ("open", "high", "low", "close")
 _HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; gauntlet)", "Accept": "application/json"}
 
 
+_Splits = tuple[tuple[int, Split], ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Chart:
-    """One reply: bars as Yahoo adjusted them, and the actions of its window."""
+    """One reply: bars as Yahoo adjusted them, and the actions of its window.
+
+    Attributes
+    ----------
+    splits
+        (stamp of the first bar in new shares, the split), oldest first.
+    dividends
+        By the stamp of the first bar without them: the sum of a day, in shares of today.
+    """
 
     bars: BarSeries
-    splits: tuple[Split, ...]
-    dividends: tuple[Dividend, ...]
+    splits: tuple[tuple[int, Split], ...]
+    dividends: Mapping[int, float]
 
 
 class Yahoo:
@@ -139,7 +151,7 @@ class Yahoo:
         self,
         payload: bytes,
         chart: _Chart,
-        splits: Sequence[Split],
+        splits: _Splits,
         start: int,
         stop: int,
         timeframe: Timeframe,
@@ -149,12 +161,7 @@ class Yahoo:
             payload=payload,
             series=_as_traded(bars, splits),
             cursor=int(bars.stamps[-1]) + timeframe.nanoseconds if len(bars) else start,
-            splits=tuple(split for split in chart.splits if start <= split.stamp < stop),
-            dividends=tuple(
-                Dividend(stamp=paid.stamp, amount=paid.amount * _ratio_after(paid.stamp, splits))
-                for paid in chart.dividends
-                if start <= paid.stamp < stop
-            ),
+            actions=_actions(chart, splits, start, stop),
         )
 
 
@@ -169,14 +176,25 @@ def _ticker(symbol: str) -> str:
     return f"{base}-{suffix}" if dot and suffix in ("A", "B", "C") else name
 
 
-def _ratio_after(stamp: int, splits: Sequence[Split]) -> float:
+def _actions(chart: _Chart, splits: _Splits, start: int, stop: int) -> tuple[ActionSeen, ...]:
+    """Return the actions of a window; a dividend is what was paid for a share as it was then."""
+    found = [ActionSeen(effective_at=stamp, what=split) for stamp, split in chart.splits]
+    for stamp, amount in chart.dividends.items():
+        amount_e8 = round(amount * _ratio_after(stamp, splits) * 10**8)
+        if amount_e8 > 0:
+            found.append(ActionSeen(effective_at=stamp, what=Dividend(amount_e8=amount_e8)))
+    inside = [seen for seen in found if start <= seen.effective_at < stop]
+    return tuple(sorted(inside, key=lambda seen: seen.effective_at))
+
+
+def _ratio_after(stamp: int, splits: _Splits) -> float:
     ratio = 1.0
-    for split in splits:
-        ratio *= split.ratio if split.stamp > stamp else 1.0
+    for effective_at, split in splits:
+        ratio *= split.new_units / split.old_units if effective_at > stamp else 1.0
     return ratio
 
 
-def _as_traded(bars: BarSeries, splits: Sequence[Split]) -> BarSeries:
+def _as_traded(bars: BarSeries, splits: _Splits) -> BarSeries:
     """Return bars with the splits after them undone: prices times their ratios, volume divided by them."""
     if not splits:
         return bars
@@ -244,23 +262,24 @@ def _is_last_price(
     return bool((given[-1] - given[0]) % timeframe.nanoseconds)
 
 
-def _splits(events: Mapping[str, Any], zone: str) -> tuple[Split, ...]:
+def _splits(events: Mapping[str, Any], zone: str) -> _Splits:
     found = []
     for event in mapping(_NAME, events.get("splits") or {}, "splits").values():
         cells = mapping(_NAME, event, "split")
         new, old = (number(_NAME, cells.get(name), name) for name in ("numerator", "denominator"))
-        if new <= 0 or old <= 0:
-            raise broken(_NAME, f"has a split of {new}:{old}")
-        found.append(Split(stamp=_date(cells, zone), ratio=new / old))
-    return tuple(sorted(found, key=lambda split: split.stamp))
+        if not (new > 0 and old > 0 and new.is_integer() and old.is_integer()):
+            raise broken(_NAME, f"has a split of {new} for {old}")
+        found.append((_date(cells, zone), Split(new_units=int(new), old_units=int(old))))
+    return tuple(sorted(found, key=lambda split: split[0]))
 
 
-def _dividends(events: Mapping[str, Any], zone: str) -> tuple[Dividend, ...]:
-    found = []
+def _dividends(events: Mapping[str, Any], zone: str) -> dict[int, float]:
+    paid: dict[int, float] = {}
     for event in mapping(_NAME, events.get("dividends") or {}, "dividends").values():
         cells = mapping(_NAME, event, "dividend")
-        found.append(Dividend(stamp=_date(cells, zone), amount=number(_NAME, cells.get("amount"), "amount")))
-    return tuple(sorted(found, key=lambda paid: paid.stamp))
+        day = _date(cells, zone)
+        paid[day] = paid.get(day, 0.0) + number(_NAME, cells.get("amount"), "amount")
+    return paid
 
 
 def _date(cells: Mapping[str, Any], zone: str) -> int:
