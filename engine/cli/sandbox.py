@@ -99,11 +99,14 @@ def _replayed(name: str, seed: int) -> tuple["Market", int, str]:
     from engine.data import catalogue
     from engine.sandbox.market import Market
     from engine.sandbox.replay import PanelTape
+    from engine.sandbox.rest import iso
 
     panel = catalogue.load(name)
     market = Market(PanelTape(panel, seed=seed), seed=seed)
     behind = min(_BARS_BEHIND, len(panel) // 2)
-    return market, int(panel.timestamps[behind]), f"{len(market.pairs)} pairs, replayed from {name}"
+    until = iso(int(panel.timestamps[-1]) + panel.timeframe.nanoseconds)[:16]
+    what = f"{len(market.pairs)} pairs, replayed from {name} until {until}"
+    return market, int(panel.timestamps[behind]), what
 
 
 def _require_inside(market: "Market", begin: int) -> None:

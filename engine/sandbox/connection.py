@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from engine.sandbox.exchange import Exchange
 from engine.sandbox.faults import Fault
@@ -158,6 +158,14 @@ class Connection:
     # ------------------------------------------------------------------------------------------- pump
 
     async def _pump(self) -> None:
+        try:
+            await self._stream()
+        except Exception:
+            # A stream that has broken must not look like one on which nothing happens.
+            await self._socket.close(code=WSCloseCode.INTERNAL_ERROR)
+            raise
+
+    async def _stream(self) -> None:
         exchange = self._exchange
         while not self._socket.closed:
             await asyncio.sleep(_LOOK_SECONDS)

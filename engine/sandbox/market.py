@@ -122,10 +122,9 @@ class Market:
             return bars_of_trades(no_trades(), interval)
         whole = joined_bars(parts[::-1])
         if minutes > MINUTES_PER_DAY:
+            # The days may begin in the middle of the first bar; there are more days than are asked for, so it
+            # is not one of those that are given.
             whole = longer_bars(whole, interval)
-            # The days may begin in the middle of the first one.
-            if day >= self.tape.first_day:
-                whole = whole.take(slice(1, None))
         start = max(int(np.searchsorted(whole.stamps, after, side="right")), len(whole) - most)
         return whole.take(slice(start, None))
 

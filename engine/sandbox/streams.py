@@ -105,6 +105,7 @@ class OhlcStream:
         self._interval = minutes * NANOSECONDS_PER_MINUTE
         # Open and number of trades of the last bar that was sent.
         self._seen = (-1, 0)
+        self._last = _LastTrade(market, number)
 
     def snapshot(self, moment: Moment) -> list[Message]:
         """Return the last bars, the forming one too."""
@@ -114,6 +115,8 @@ class OhlcStream:
 
     def news(self, moment: Moment) -> list[Message]:
         """Return the bars that have traded since the last look."""
+        if not self._last.is_new(moment):
+            return []
         opened, count = self._seen
         bars = self._market.bars(
             self._number, self._minutes, after=opened - 1, now=moment.data, most=_BARS_AT_ONCE
@@ -173,6 +176,8 @@ class TickerStream:
         self._market, self._number = market, number
         self._pair = market.pairs[number]
         self._sent: Message = {}
+        self._last = _LastTrade(market, number)
+        self._second = -1
 
     def snapshot(self, moment: Moment) -> list[Message]:
         """Return the ticker as it stands."""
@@ -182,6 +187,12 @@ class TickerStream:
 
     def news(self, moment: Moment) -> list[Message]:
         """Return the ticker if anything in it has changed."""
+        second = moment.data // NANOSECONDS_PER_SECOND
+        # Both must be looked at: the question whether a trade is new is answered once.
+        is_new = self._last.is_new(moment)
+        if not is_new and second == self._second:
+            return []
+        self._second = second
         row = self._row(moment)
         if row is None or row == self._sent:
             return []
@@ -208,6 +219,22 @@ class TickerStream:
             "change": _price(pair, day.close - day.open),
             "change_pct": round(100 * (day.close / day.open - 1), 2),
         }
+
+
+class _LastTrade:
+    """Tells cheaply whether a pair has traded since it was asked last: streams are looked at often."""
+
+    def __init__(self, market: Market, number: int) -> None:
+        self._market, self._number = market, number
+        self._id = 0
+
+    def is_new(self, moment: Moment) -> bool:
+        """Say whether there is a trade that was not there at the last call."""
+        last = self._market.last_trades(self._number, now=moment.data, most=1)
+        if len(last) == 0 or int(last.ids[0]) == self._id:
+            return False
+        self._id = int(last.ids[0])
+        return True
 
 
 class BookStream:

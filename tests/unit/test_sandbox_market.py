@@ -177,6 +177,17 @@ def test_bars_of_every_length_agree_with_the_trades(minutes: int) -> None:
     assert bars.stamps[-1] <= NOON
 
 
+def test_weeks_are_whole_however_few_are_asked_for() -> None:
+    market = simulated_market(activity=0.1, pairs=1)
+    many = market.bars(0, 10_080, after=-1, now=NOON, most=30)
+
+    for most in (1, 2, 3, 10):
+        assert values(market.bars(0, 10_080, after=-1, now=NOON, most=most)) == values(many)[-most:]
+    for row in (0, 5, 28):
+        after = int(many.stamps[row])
+        assert values(market.bars(0, 10_080, after=after, now=NOON, most=30)) == values(many)[row + 1 :]
+
+
 def test_a_forming_bar_grows_and_a_closed_one_stays() -> None:
     market = simulated_market(pairs=1)
     early = market.bars(0, 60, after=-1, now=NOON, most=10)
