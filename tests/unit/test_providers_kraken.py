@@ -14,7 +14,7 @@ from engine.data.providers.kraken import BARS_MAX, OVERLAP_BARS, TRADES_A_PAGE, 
 from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.time import Timeframe
-from tests.providers_loopback import MINUTE, SECOND, Asked, Loopback, Reply, World, as_json, serving
+from tests.providers_loopback import DAY, MINUTE, SECOND, Asked, Loopback, Reply, World, as_json, serving
 
 # 2025-11-10 17:24:00 UTC, and half a minute into the minute that is forming.
 T0 = 1_762_795_440 * SECOND
@@ -226,12 +226,14 @@ def test_deep_history_is_built_from_trades_and_meets_the_reported_bars(
 
 
 def test_old_history_alone_stops_where_it_was_asked_to(stage: Stage) -> None:
-    start, stop = T0 - 1990 * MINUTE + 7 * SECOND, T0 - 1700 * MINUTE + 7 * SECOND
+    start = T0 - 1990 * MINUTE + 7 * SECOND
+    for minutes in range(1700, 1706):
+        stop = T0 - minutes * MINUTE + 7 * SECOND
 
-    pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, stop))
+        pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, stop))
 
-    assert_same(joined(pages), expected(stage.exchange, Timeframe.MINUTE_1, start, stop))
-    assert paths(stage).count("Trades") == 1
+        assert_same(joined(pages), expected(stage.exchange, Timeframe.MINUTE_1, start, stop))
+    assert paths(stage).count("Trades") == 6
 
 
 def test_who_goes_on_from_any_cursor_ends_with_the_same_bars(stage: Stage) -> None:
@@ -259,6 +261,27 @@ def test_a_revised_bar_of_the_overlap_is_reported_and_the_trades_are_believed(st
     (difference,) = pages[-1].differences
     assert (difference.stamp, difference.kind) == (int(true.stamps[first]), DifferenceKind.VALUE)
     assert (difference.field, difference.reported) == ("volume", 77.0)
+
+
+def test_whole_days_of_deep_history_are_compared_with_those_reported(stage: Stage) -> None:
+    stage.exchange.trades = list(market(4200))
+    start = T0 - 4100 * MINUTE
+    day = T0 - T0 % DAY - DAY
+    true = expected(stage.exchange, Timeframe.MINUTE_1, start, NOW)
+
+    def day_differences() -> list[tuple[int, str, float]]:
+        pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW))
+        assert_same(joined(pages), true)
+        found = pages[-1].day_differences
+        return [(difference.stamp, difference.field, difference.reported) for difference in found]
+
+    assert day_differences() == []
+    assert [asked.query["interval"] for asked in stage.server.asked if "interval" in asked.query] == [
+        "1",
+        "1440",
+    ]
+    stage.exchange.revised = {day: "1.00000000"}
+    assert day_differences() == [(day, "volume", 1.0)]
 
 
 def test_every_trade_comes_once_with_all_its_digits(stage: Stage) -> None:

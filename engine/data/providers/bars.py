@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
-from engine.domain.panel import IntArray
+from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
 
 AMOUNT_DECIMALS = 8
@@ -58,18 +58,29 @@ def bars_from_trades(trades: TradeSeries, timeframe: Timeframe) -> BarSeries:
         return BarSeries.empty()
     opens, firsts = np.unique(opens_of(trades.stamps, timeframe), return_index=True)
     stops = np.append(firsts[1:], len(trades))
-    amounts = trades.amount.tolist()
-    volumes = [
-        round(math.fsum(amounts[first:stop]), AMOUNT_DECIMALS)
-        for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True)
-    ]
     return BarSeries(
         stamps=opens,
         open=trades.price[firsts],
         high=np.maximum.reduceat(trades.price, firsts),
         low=np.minimum.reduceat(trades.price, firsts),
         close=trades.price[stops - 1],
-        volume=np.array(volumes, dtype=np.float64),
+        volume=_sums(trades.amount, firsts, stops),
+    )
+
+
+def longer_bars(bars: BarSeries, timeframe: Timeframe) -> BarSeries:
+    """Return the longer bars that bars make; all of them lie inside one longer bar each."""
+    if len(bars) == 0:
+        return bars
+    opens, firsts = np.unique(opens_of(bars.stamps, timeframe), return_index=True)
+    stops = np.append(firsts[1:], len(bars))
+    return BarSeries(
+        stamps=opens,
+        open=bars.open[firsts],
+        high=np.maximum.reduceat(bars.high, firsts),
+        low=np.minimum.reduceat(bars.low, firsts),
+        close=bars.close[stops - 1],
+        volume=_sums(bars.volume, firsts, stops),
     )
 
 
@@ -149,3 +160,15 @@ def traded(series: BarSeries) -> BarSeries:
     kept = ~(series.volume == 0)
     values = {name: getattr(series, name)[kept] for name in BAR_VALUES}
     return BarSeries(stamps=series.stamps[kept], **values)
+
+
+def _sums(values: FloatArray, firsts: IntArray, stops: IntArray) -> FloatArray:
+    """Return exact sums of stretches, rounded to `AMOUNT_DECIMALS`: what a venue prints."""
+    numbers = values.tolist()
+    return np.array(
+        [
+            round(math.fsum(numbers[first:stop]), AMOUNT_DECIMALS)
+            for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True)
+        ],
+        dtype=np.float64,
+    )

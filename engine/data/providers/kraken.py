@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.data.providers.bars import bars_from_trades, between, closed, reconcile, traded
+from engine.data.providers.bars import (
+    Difference,
+    bars_from_trades,
+    between,
+    closed,
+    longer_bars,
+    reconcile,
+    traded,
+)
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.matrix import Capability, capability
@@ -31,7 +39,7 @@ from engine.data.providers.replies import (
 )
 from engine.data.providers.stamping import iso
 from engine.data.series import BarSeries, TradeSeries
-from engine.domain.time import NANOSECONDS_PER_SECOND, Timeframe
+from engine.domain.time import NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND, Timeframe
 
 BARS_MAX: Final = 720
 TRADES_A_PAGE: Final = 1000
@@ -113,8 +121,10 @@ class Kraken:
         built_until = min(stop, meets + OVERLAP_BARS * step)
         overlap: list[BarSeries] = []
         done = start
+        days = _Days()
         for page in self._built_pages(symbol, timeframe, start, built_until, ohlc.bars):
             overlap.append(between(page.series, meets, built_until))
+            days.take(page.series, page.cursor)
             done = page.cursor
             yield page
         differences = reconcile(_joined(overlap), ohlc.bars, start=meets, stop=built_until)
@@ -123,6 +133,7 @@ class Kraken:
             series=between(ohlc.bars, built_until, stop),
             cursor=max(done, reaches),
             differences=tuple(differences),
+            day_differences=tuple(self._day_differences(symbol, timeframe, days, start)),
         )
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
@@ -138,6 +149,16 @@ class Kraken:
                 # The last trade is asked for again by who goes on from here: others may share its stamp.
                 cursor = max(cursor, int(trades.stamps[-1]) - _ROUNDING)
             yield Page(payload=payload, series=trades, cursor=cursor)
+
+    def _day_differences(
+        self, symbol: str, timeframe: Timeframe, days: "_Days", start: int
+    ) -> list[Difference]:
+        """Return where whole days that were built differ from those reported, which go back two years."""
+        first = max(start + -start % NANOSECONDS_PER_DAY, self._reported_from(NANOSECONDS_PER_DAY))
+        if timeframe is Timeframe.DAY_1 or first >= days.until:
+            return []
+        reported = self._ohlc(symbol, Timeframe.DAY_1, first).bars
+        return reconcile(_joined(days.bars), reported, start=first, stop=days.until)
 
     def _reported_from(self, step: int) -> int:
         """Return from when on every interval is among the last `BARS_MAX` ones, the forming one counted."""
@@ -223,6 +244,28 @@ class Kraken:
             bars=traded(closed(committed, timeframe, self._surroundings.now())),
             committed_until=last + timeframe.nanoseconds,
         )
+
+
+class _Days:
+    """Whole days of the bars that it is given, oldest first.
+
+    Attributes
+    ----------
+    until
+        UTC nanoseconds: days before it are whole.
+    """
+
+    def __init__(self) -> None:
+        self.bars: list[BarSeries] = []
+        self.until = 0
+        self._begun = BarSeries.empty()
+
+    def take(self, bars: BarSeries, complete_until: int) -> None:
+        """Take the bars that follow; all are known that open before `complete_until`."""
+        begun = _joined([self._begun, bars])
+        self.until = complete_until - complete_until % NANOSECONDS_PER_DAY
+        self.bars.append(longer_bars(between(begun, 0, self.until), Timeframe.DAY_1))
+        self._begun = between(begun, self.until, 2**62)
 
 
 def _read_trades(payload: bytes) -> tuple[list[_Trade], int]:

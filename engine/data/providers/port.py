@@ -45,6 +45,8 @@ class Page(Generic[Series]):
         us nothing of the time since. Never smaller than the page's before.
     differences
         Where bars that were built from trades and bars that were reported do not agree.
+    day_differences
+        The same of whole days: they are reported further back than shorter bars.
     actions
         Splits and dividends of which the reply tells, oldest first; prices are as traded, never adjusted.
     """
@@ -53,6 +55,7 @@ class Page(Generic[Series]):
     series: Series
     cursor: int
     differences: tuple[Difference, ...] = ()
+    day_differences: tuple[Difference, ...] = ()
     actions: tuple[ActionSeen, ...] = ()
 
 
