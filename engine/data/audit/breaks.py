@@ -1,4 +1,4 @@
-"""Checks on where a series stops being comparable with its past: unadjusted splits, tickers used again."""
+"""Checks on where a series stops being comparable with its past: unadjusted splits, a ticker used again."""
 
 import numpy as np
 
@@ -16,6 +16,15 @@ SMALLEST_BREAK = 0.18
 
 _TOLERANCE_SIGMAS = 4.0
 _TOLERANCE = (0.02, 0.10)
+_TOLERANCE_OF_CLOSES = (0.02, 0.06)
+_STRANGE_RATIO = 1.5
+_BARS_OF_NEWS = 20
+_LARGEST_NEWS = 0.9
+_BARS_OF_TREMOR = 10
+_TREMBLES = 2.5
+_TRADED_ON = (5.0, 2.5)
+"""Times the median volume before and after a bar that its own is, if all traded on the news of its night."""
+
 _SMALL_RATIO = 1.4
 _SMALL_RATIO_TOLERANCE = 0.03
 _SETTLES_WITHIN = 0.35
@@ -40,9 +49,14 @@ def break_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     paused[1:] = np.diff(bars.stamps) > _LONG_PAUSE_DAYS * NANOSECONDS_PER_DAY
     candidates = np.flatnonzero(apart | paused)
     candidates = candidates[candidates > 0]
-    simple = _is_simple(jump[candidates], sigma[candidates]) & apart[candidates]
+    news = np.array([_is_news(bars, around, int(at), float(jump[at])) for at in candidates], dtype=bool)
+    candidates = candidates[~news | paused[candidates]]
+    simple = _is_simple(jump[candidates], sigma[candidates], between=around.open is not None)
+    simple &= apart[candidates]
     other = np.array([_is_another(bars, around, int(at), float(jump[at])) for at in candidates], dtype=bool)
-    strange = ~simple & apart[candidates] & (np.abs(jump[candidates]) > np.log(1.5))
+    # Without opens a crash inside a day looks like a jump over night: it takes more than a jump then.
+    strange = ~simple & apart[candidates] & (np.abs(jump[candidates]) > np.log(_STRANGE_RATIO))
+    strange &= around.open is not None
     splits = candidates[simple]
     breaks = candidates[other | strange | (paused[candidates] & apart[candidates])]
     found = [_splits(bars, splits, jump, sigma), _identities(bars, breaks, jump, sigma)]
@@ -69,10 +83,36 @@ def _stays(close: FloatArray, jump: FloatArray) -> BoolArray:
     return stays
 
 
-def _is_simple(jump: FloatArray, sigma: FloatArray) -> BoolArray:
-    """Return whether each jump is one by a ratio that shares are split by."""
+def _is_news(bars: Bars, around: Surroundings, at: int, jump: float) -> bool:
+    """Whether a jump is one that everybody traded on, or that the price trembles from: a crash, no split."""
+    past, future = slice(max(1, at - _BARS_OF_NEWS), at), slice(at + 1, at + 1 + _BARS_OF_NEWS)
+    if at - past.start < _BARS_AROUND or len(around.moves[future]) < _BARS_AROUND:
+        return False
+    if abs(jump) > _LARGEST_NEWS:
+        return False
+    if bars.volume is None:
+        tremor = float(np.median(np.abs(around.moves[future][:_BARS_OF_TREMOR])))
+        return tremor > _TREMBLES * float(np.median(np.abs(around.moves[past])))
+    # A split multiplies shares by what it divides the price by: volumes before it count in shares of after
+    # it.
+    before = float(np.median(bars.volume[past])) * max(1.0, float(np.exp(-jump)))
+    after = float(np.median(bars.volume[future]))
+    day = float(bars.volume[at])
+    return day > _TRADED_ON[0] * before and day > _TRADED_ON[1] * after
+
+
+def _is_simple(jump: FloatArray, sigma: FloatArray, *, between: bool) -> BoolArray:
+    """Return whether each jump is one by a ratio that shares are split by.
+
+    Parameters
+    ----------
+    between
+        Whether opens say that it happened between bars; else small ratios are news.
+    """
     nearest = _nearest(jump)
-    tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *_TOLERANCE)
+    tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *(_TOLERANCE if between else _TOLERANCE_OF_CLOSES))
+    if not between:
+        tolerance = np.where(nearest < _SMALL_RATIO, 0.0, tolerance)
     tolerance = np.where(nearest < _SMALL_RATIO, np.minimum(tolerance, _SMALL_RATIO_TOLERANCE), tolerance)
     return np.asarray(np.abs(np.abs(jump) - np.log(nearest)) < tolerance)
 
