@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
-
 from engine.data.lake import layout
 from engine.data.lake.changes import Changes
 from engine.data.lake.parts import Arrival, Part, encode_revisions, encode_rows
@@ -42,7 +40,7 @@ def new_parts(
             known_at=known_at,
             source=source,
             run=run,
-            month=int(layout.months(stamps[:1])[0]),
+            month=layout.month_of(int(stamps[0])),
             rows=len(stamps),
             first=int(stamps[0]),
             last=int(stamps[-1]),
@@ -66,10 +64,8 @@ def _pieces(rows: Rows) -> list[Rows]:
 
 def _by_month(stamps: IntArray) -> list[slice]:
     """Return where the rows of one month stand, in slices of no more than a part holds."""
-    months = layout.months(stamps)
-    starts = [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(months))), len(months)]
     return [
         slice(start, min(start + ROWS_PER_PART_MAX, stop))
-        for first, stop in pairwise(starts)
+        for first, stop in pairwise(layout.month_cuts(stamps))
         for start in range(first, stop, ROWS_PER_PART_MAX)
     ]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from engine.data.columns import RANGE, Columns, recognise
 from engine.data.lake.lake import Appended, Lake
-from engine.data.lake.layout import months
+from engine.data.lake.layout import month_of, month_start
 from engine.data.reading import find_files, symbol_from
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind
 from engine.domain.errors import InputError
@@ -242,13 +242,13 @@ def _flush(
     """Append what is held of an instrument; bars of a month that may go on can wait."""
     if not held.rows:
         return
-    first, last = (months(stamps)[row] for stamps, row in ((held.pieces[0][0], 0), (held.pieces[-1][0], -1)))
-    if keep_last_month and first == last:
+    last_month = month_start(month_of(int(held.pieces[-1][0][-1])))
+    if keep_last_month and held.pieces[0][0][0] >= last_month:
         return
     stamps = np.concatenate([piece for piece, _ in held.pieces])
     values = {name: np.concatenate([piece[name] for _, piece in held.pieces]) for name in BAR_VALUES}
     whole = BarSeries(stamps=stamps, **values)
-    cut = int(np.searchsorted(months(stamps), last)) if keep_last_month else len(whole)
+    cut = int(np.searchsorted(stamps, last_month)) if keep_last_month else len(whole)
     key = SeriesKey(venue=request.venue, kind=SeriesKind.BARS, instrument=symbol, timeframe=request.timeframe)
     step = lake.append(key, whole.rows(0, cut), known_at=request.known_at, source=path.name, run=request.run)
     found[key] = found[key].plus(step) if key in found else step

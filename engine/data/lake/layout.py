@@ -66,9 +66,24 @@ def folders(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def months(stamps: IntArray) -> IntArray:
-    """Return the month of each stamp, shape (T,), counted from January 1970."""
-    return np.asarray(stamps.view("datetime64[ns]").astype("datetime64[M]").astype(np.int64))
+def month_of(stamp: int) -> int:
+    """Return the month of a stamp (UTC nanoseconds), counted from January 1970."""
+    return int(np.datetime64(stamp, "ns").astype("datetime64[M]").astype(np.int64))
+
+
+def month_start(month: int) -> int:
+    """Return when a month begins, UTC nanoseconds."""
+    return int(np.datetime64(month, "M").astype("datetime64[ns]").astype(np.int64))
+
+
+def month_cuts(stamps: IntArray) -> list[int]:
+    """Return where each month begins in ordered stamps, and their end."""
+    if not len(stamps):
+        return [0]
+    months = range(month_of(int(stamps[0])) + 1, month_of(int(stamps[-1])) + 1)
+    # A stamp at a time takes longer than writing them.
+    inner = np.searchsorted(stamps, [month_start(month) for month in months]).tolist()
+    return sorted({0, *inner, len(stamps)})
 
 
 def month_name(month: int) -> str:
