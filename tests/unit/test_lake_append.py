@@ -3,14 +3,17 @@
 import errno
 import math
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.data.lake import growth, layout
+from engine.data.lake import files, growth, layout
 from engine.data.lake.corrections import CorrectionKind
 from engine.data.lake.lake import Lake
 from engine.data.lake.problems import ProblemKind
@@ -402,3 +405,70 @@ def test_an_empty_lake_is_as_it_should_be(lake: Lake) -> None:
     assert lake.series() == []
     assert lake.watermark(BTC) is None
     assert len(lake.read(BTC)) == 0
+
+
+def test_a_file_has_its_name_only_when_its_bytes_are_safe(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power failure leaves cannot be tried out; the order of the calls that guard against it can."""
+    append(lake, {0: 10.0})
+    done: list[str] = []
+
+    def recorded(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            what = name
+            if name == "fsync":
+                what += " folder" if stat.S_ISDIR(os.fstat(arguments[0]).st_mode) else " file"
+            done.append(what)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in ("write", "fsync", "rename"):
+        recorded(name)
+    append(lake, {1: 11.0}, known_at=LATER)
+
+    assert done == ["write", "fsync file", "rename", "fsync folder"]
+
+
+def test_what_a_crash_cuts_off_older_history_is_still_older(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(lake, {2000: 30.0})
+    parts = 0
+    real = os.rename
+
+    def fail_at_second(*arguments: Any) -> None:
+        nonlocal parts
+        parts += 1
+        if parts == 2:
+            raise OSError(errno.EIO, "gone")
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", fail_at_second)
+        with pytest.raises(InputError, match="cannot be written"):
+            append(lake, {0: 10.0, 1000: 20.0}, known_at=LATER)
+
+    # January was written last, so nothing that is missing lies between known bars.
+    assert closes(lake.read(BTC)) == {1000: 20.0, 2000: 30.0}
+    assert append(lake, {0: 10.0, 1000: 20.0}, known_at=LAST) == (1, 1, 0, 0)
+
+
+def test_the_watermark_moves_when_all_before_it_is_known(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(lake, {0: 10.0, 2: 12.0})
+    payloads: list[str] = []
+    real = files.put
+
+    def recorded(root: Path, path: Path, payload: bytes) -> None:
+        payloads.append(path.relative_to(root).parts[0])
+        payloads.append(str(pq.ParquetFile(pa.BufferReader(payload)).read().column("stamp")[0].as_py()))
+        real(root, path, payload)
+
+    monkeypatch.setattr(files, "put", recorded)
+    append(lake, {0: 10.5, 1: 11.0, 2: 12.0, 3: 13.0}, known_at=LATER)
+
+    stamps = [str(START + number * HOUR) for number in (0, 1, 3)]
+    assert payloads == ["corrections", stamps[0], "bars", stamps[1], "bars", stamps[2]]
