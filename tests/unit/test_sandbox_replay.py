@@ -17,9 +17,11 @@ END = 10**18
 
 
 def rounded(panel: Panel, decimals: int = 4) -> Panel:
-    """Return the panel with prices that an exchange could have."""
+    """Return the panel with prices that an exchange could have, and ranges beyond open and close."""
+    beyond = {"high": 1.013, "low": 0.987}
     prices = {
-        name: np.round(getattr(panel, name), decimals) for name in ("open", "high", "low", "close", "volume")
+        name: np.round(getattr(panel, name) * beyond.get(name, 1.0), decimals)
+        for name in ("open", "high", "low", "close", "volume")
     }
     return Panel(
         name=panel.name,
