@@ -1,8 +1,16 @@
 """Keys come from the environment or the keyring, and do not show themselves."""
 
+import keyring
+import keyring.errors
 import pytest
 
-from engine.data.providers.entitlements import Secret, entitled_providers, keys_of, no_keyring
+from engine.data.providers.entitlements import (
+    Secret,
+    entitled_providers,
+    keys_of,
+    machine_keyring,
+    no_keyring,
+)
 from engine.data.providers.errors import ProviderCode, ProviderError
 
 
@@ -35,6 +43,23 @@ def test_a_key_that_could_write_headers_is_refused_unseen(value: str) -> None:
     with pytest.raises(ProviderError) as refused:
         keys_of("fred", {"FRED_API_KEY": value}, no_keyring)
     assert value not in str(refused.value)
+
+
+def test_a_machine_without_a_keyring_holds_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def holds_one(service: str, name: str) -> str | None:
+        asked.append((service, name))
+        return "held" if name == "FRED_API_KEY" else None
+
+    def has_none(service: str, name: str) -> str | None:
+        raise keyring.errors.NoKeyringError(service, name)
+
+    monkeypatch.setattr(keyring, "get_password", holds_one)
+    assert keys_of("fred", {}, machine_keyring) == (Secret("held"),)
+    assert asked == [("gauntlet", "FRED_API_KEY")]
+    monkeypatch.setattr(keyring, "get_password", has_none)
+    assert entitled_providers({}, machine_keyring) == frozenset()
 
 
 def test_a_key_does_not_show_itself() -> None:

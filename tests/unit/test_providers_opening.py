@@ -5,7 +5,14 @@ import pytest
 from engine.data.providers.entitlements import VARIABLES, no_keyring
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.matrix import MATRIX, Purpose
-from engine.data.providers.opening import Access, bucket_of, history_days, open_provider, permit_all
+from engine.data.providers.opening import (
+    Access,
+    bucket_of,
+    history_days,
+    open_permitted,
+    open_provider,
+    permit_all,
+)
 from tests.providers_loopback import DAY, World
 
 NOW = 20_000 * DAY
@@ -47,6 +54,17 @@ def test_all_symbols_are_permitted_before_anything_is_asked() -> None:
         permit_all("binance", ["BTC-USDT", "AAPL"], start=start, purpose=Purpose.HISTORY, access=access())
     with pytest.raises(ProviderError, match="history_days is 1001"):
         permit_all("binance", ["BTC-USDT"], start=start - 1, purpose=Purpose.HISTORY, access=access())
+
+
+def test_who_may_not_be_asked_is_not_opened() -> None:
+    for purpose, words in ((Purpose.EXECUTION, "not for execution"), (Purpose.LIVE_QUOTES, "at most 730")):
+        with pytest.raises(ProviderError, match=words):
+            open_permitted("binance", ["BTC-USDT"], start=NOW - 731 * DAY, purpose=purpose, access=access())
+
+    opened = open_permitted("binance", ["BTC-USDT"], start=NOW, purpose=Purpose.LIVE_QUOTES, access=access())
+
+    assert opened.name == "binance"
+    opened.close()
 
 
 def test_a_day_that_has_begun_counts() -> None:

@@ -1,5 +1,7 @@
 """Attempts, waits between them, and the rate at which requests go out."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,14 @@ def test_a_pause_holds_everybody_back() -> None:
     bucket.take()
 
     assert clock.seconds == pytest.approx(109.0)
+
+
+def test_threads_that_share_a_bucket_keep_its_rate_together() -> None:
+    waits: list[float] = []
+    bucket = Bucket(10, monotonic=lambda: 0.0, sleep=waits.append)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: bucket.take(), range(40)))
+
+    # The first goes at once; each of the others waits for a place of its own.
+    assert sorted(waits) == pytest.approx([n / 10 for n in range(1, 40)])

@@ -72,10 +72,31 @@ def permit_all(name: str, symbols: Collection[str], *, start: int, purpose: Purp
         permit(name, symbol, history_days=days, purpose=purpose, entitled=entitled)
 
 
+def open_permitted(
+    name: str,
+    symbols: Collection[str],
+    *,
+    start: int,
+    purpose: Purpose,
+    access: Access,
+    bucket: Bucket | None = None,
+) -> Provider:
+    """Return a provider that may be asked for all of these symbols from `start` on (UTC nanoseconds).
+
+    Raises
+    ------
+    ProviderError
+        Saying why it may not, or what is missing; nothing was asked.
+    """
+    permit_all(name, symbols, start=start, purpose=purpose, access=access)
+    return open_provider(name, access, bucket or bucket_of(name, access.surroundings))
+
+
 def open_provider(name: str, access: Access, bucket: Bucket) -> Provider:
     """Return a provider by its name in the matrix, or `ccxt:<exchange>`; one object for each thread.
 
-    Files are not opened by name: see `Files`.
+    It does not look at what it is for: who has not asked `permit_all` takes `open_permitted`. Files are not
+    opened by name: see `Files`.
 
     Raises
     ------
