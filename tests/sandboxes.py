@@ -9,6 +9,7 @@ from engine.domain.time import NANOSECONDS_PER_SECOND
 from engine.sandbox.background import BackgroundSandbox, in_background
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import plan_of_text
+from engine.sandbox.limiter import Limiter
 from engine.sandbox.market import Market
 from engine.sandbox.pairs import universe
 from engine.sandbox.rest import Rules
@@ -38,6 +39,7 @@ def sandbox(
     faults: str = "none",
     seed: int = SEED,
     rules: Rules | None = None,
+    limiter: Limiter | None = None,
 ) -> Iterator[BackgroundSandbox]:
     """Run a sandbox in the background whose clock stands still."""
     server = SandboxServer(
@@ -46,6 +48,7 @@ def sandbox(
         faults=plan_of_text(faults),
         seed=seed,
         rules=rules,
+        limiter=limiter,
     )
     with in_background(server) as running:
         yield running

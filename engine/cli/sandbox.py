@@ -44,6 +44,11 @@ def sandbox(
     activity: Annotated[
         float, typer.Option(help="Times as many simulated trades as usual, 0.01 to 100.")
     ] = 1.0,
+    limit: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Requests a second that are answered; Kraken takes about one."),
+    ] = None,
+    burst: Annotated[int, typer.Option(help="Requests at once that --limit lets pass.", min=1)] = 15,
     ohlc_rows: Annotated[int, typer.Option(help="Most rows of an OHLC reply.", min=1)] = 720,
     empty: Annotated[
         str, typer.Option(help="Bars of intervals without a trade: absent, or flat.")
@@ -55,6 +60,7 @@ def sandbox(
     """Serve until Ctrl-C."""
     from engine.sandbox.clock import Clock
     from engine.sandbox.faults import plan_of_text
+    from engine.sandbox.limiter import Limiter
     from engine.sandbox.rest import Rules
     from engine.sandbox.server import SandboxServer
 
@@ -63,11 +69,13 @@ def sandbox(
     try:
         market, begin, what = _simulated(seed, activity) if data is None else _replayed(data, seed)
         begin = begin if start is None else _stamp(start)
-        clock = Clock(start=begin, speed=speed, wall=time.monotonic_ns)
+        wall = time.monotonic_ns
+        clock = Clock(start=begin, speed=speed, wall=wall)
+        limiter = None if limit is None else Limiter(per_second=limit, burst=burst, wall=wall)
     except InvalidValueError as error:
         raise InputError(f"sandbox: {error}") from None
     _require_inside(market, begin)
-    server = SandboxServer(market, clock, faults=plan, seed=seed, port=port, rules=rules)
+    server = SandboxServer(market, clock, faults=plan, seed=seed, port=port, rules=rules, limiter=limiter)
     asyncio.run(_serve(server, what, as_json=as_json))
 
 

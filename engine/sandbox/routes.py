@@ -51,6 +51,8 @@ class _Routes:
         faults = self._exchange.faults
         if delay := faults.delay():
             await asyncio.sleep(delay)
+        if self._exchange.limiter is not None and not self._exchange.limiter.admits():
+            return web.json_response({"error": ["EGeneral:Too many requests"]})
         fault = faults.of_the_transport()
         if fault is Fault.CLOSED and request.transport is not None:
             request.transport.abort()

@@ -8,6 +8,7 @@ from engine.domain.errors import InputError
 from engine.sandbox.clock import Clock
 from engine.sandbox.exchange import Exchange
 from engine.sandbox.faults import FaultDealer, FaultPlan
+from engine.sandbox.limiter import Limiter
 from engine.sandbox.market import Market
 from engine.sandbox.rest import Rules
 from engine.sandbox.routes import application
@@ -44,6 +45,10 @@ class SandboxServer:
         Of the faults.
     port
         0 takes a free one.
+    rules
+        How it answers where Kraken has answered in more than one way.
+    limiter
+        Refuses requests that come too fast; None takes them all.
 
     Examples
     --------
@@ -61,12 +66,14 @@ class SandboxServer:
         seed: int = 0,
         port: int = 0,
         rules: Rules | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.exchange = Exchange(
             market=market,
             clock=clock,
             faults=FaultDealer(faults or FaultPlan(), seed=seed),
             rules=rules or Rules(),
+            limiter=limiter,
         )
         self._port = port
         self._runner: web.AppRunner | None = None

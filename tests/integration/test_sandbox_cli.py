@@ -110,6 +110,7 @@ def test_faults_of_the_command_line_are_on_and_are_changed_over_http() -> None:
         (["--start", "1999-01-01"], "--start must be from 2022-01-01"),
         (["--empty", "maybe"], "--empty must be absent or flat, was 'maybe'"),
         (["--activity", "0"], "activity must be above 0"),
+        (["--limit", "0"], "requests a second must be above 0"),
         (["--data", "no-such-set"], "'no-such-set' is not known"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from engine.sandbox.background import BackgroundSandbox
 from engine.sandbox.faults import SETTLE_BARS
+from engine.sandbox.limiter import Limiter
 from engine.sandbox.market import Market
 from engine.sandbox.server import client_options
 from tests.sandboxes import NOON, sandbox, set_faults, simulated_market, step
@@ -180,3 +181,13 @@ def test_a_page_under_another_name_is_turned_away(light: Market) -> None:
 
     assert status == 403
     assert state["now_ns"] == NOON
+
+
+def test_who_asks_too_fast_is_refused_in_krakens_words(light: Market) -> None:
+    limiter = Limiter(per_second=1, burst=4, wall=lambda: 0)
+    with sandbox(light, limiter=limiter) as running, loaded_client(running) as exchange:
+        # Two calls loaded the markets, two are left.
+        assert exchange.fetch_time() > 0
+        assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 720
+        with pytest.raises(ccxt.DDoSProtection, match="EGeneral:Too many requests"):
+            exchange.fetch_time()
