@@ -126,6 +126,20 @@ def test_the_book_stream_sends_what_changed_and_nothing_within_a_second(market: 
     assert sorted(sides["bids"], reverse=True) == [tick / 10 for tick in truth.bids.ticks.tolist()]
 
 
+def test_nobody_is_told_of_a_price_that_fell_out_at_the_far_end(market: Market) -> None:
+    stream = opened(market, channel="book", depth=10)
+    removed = 0
+    for second in range(1, 300):
+        truth = market.book(0, now=NOON + second * SECOND, depth=10)
+        for message in stream.news(moment(second * SECOND)):
+            row = message["data"][0]
+            removed += sum(level["qty"] == 0 for level in row["bids"] + row["asks"])
+            assert all(level["price"] >= truth.bids.ticks[-1] / 10 for level in row["bids"])
+            assert all(level["price"] <= truth.asks.ticks[-1] / 10 for level in row["asks"])
+
+    assert removed > 100
+
+
 def checksum_of_floats(sides: dict[str, dict[float, float]]) -> int:
     """Work out the checksum as a client does, from the numbers it has received."""
 
