@@ -21,7 +21,7 @@ _BARS_BEHIND = 720
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command(help="Start an exchange on 127.0.0.1 that speaks Kraken's public REST and WebSocket v2.")
+@app.command(help="Serve a practice exchange on this machine that ccxt takes for Kraken")
 def sandbox(
     port: Annotated[
         int, typer.Option(help="Where to listen; 0 takes a free port.", min=0, max=65_535)
@@ -182,7 +182,7 @@ def _show(server: "SandboxServer", what: str, *, as_json: bool) -> None:
         f"  exchange = ccxt.kraken({json.dumps(options)})\n"
         f"  exchange.fetch_ohlcv({exchange.market.pairs[0].symbol!r}, '1h')\n"
         f"\n"
-        f"faults   curl -X POST {server.url}/sandbox/faults -d '{{\"429\": 0.1}}'\n"
+        f"fault    curl -X POST {server.url}/sandbox/faults -d '{{\"429\": 0.1}}'\n"
         f"clock    curl -X POST {server.url}/sandbox/clock -d '{{\"step_seconds\": 3600}}'\n"
         f"stop     Ctrl-C"
     )

@@ -211,6 +211,18 @@ def test_the_ticker_stream_is_silent_while_nothing_changes(market: Market) -> No
     assert row["low"] <= row["last"] <= row["high"]
 
 
+def test_the_ticker_moves_with_the_best_prices_when_nothing_trades() -> None:
+    quiet = simulated_market(activity=0.02, pairs=2)
+    stream = opened(quiet, channel="ticker")
+    last = quiet.last_trades(0, now=NOON, most=1).ids[0]
+    assert quiet.last_trades(0, now=NOON + 60 * SECOND, most=1).ids[0] == last
+
+    (message,) = stream.news(moment(60 * SECOND))
+    truth = quiet.book(0, now=NOON + 60 * SECOND, depth=1)
+    assert message["data"][0]["bid"] == truth.bids.ticks[0] / 10
+    assert stream.news(moment(60 * SECOND)) == []
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [

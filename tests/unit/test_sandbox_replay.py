@@ -130,6 +130,20 @@ def test_a_day_of_a_replay_is_the_same_whatever_was_asked_before_and_another_see
     assert first.day(1, 2).ticks.tolist() != other.day(1, 2).ticks.tolist()
 
 
+def test_equal_bars_of_different_days_and_pairs_take_different_paths() -> None:
+    hours = [10.0, 11.0, 10.5] * 16
+    panel = panel_of(
+        {"A": hours, "B": hours},
+        opens={"A": [9.0] * 48, "B": [9.0] * 48},
+        volumes={"A": [1e3] * 48, "B": [1e3] * 48},
+        timeframe=Timeframe.HOUR_1,
+    )
+    tape = PanelTape(panel, seed=1)
+    lots = [tape.day(pair, day).lots.tolist() for pair in range(2) for day in range(2)]
+
+    assert len({tuple(day) for day in lots}) == 4
+
+
 @pytest.mark.parametrize(
     ("symbols", "said"),
     [
