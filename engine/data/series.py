@@ -76,7 +76,7 @@ class BarSeries:
     Raises
     ------
     InvalidValueError
-        If shapes differ or stamps do not increase.
+        If shapes differ, stamps are no integers, or they do not increase.
     """
 
     stamps: IntArray
@@ -131,7 +131,7 @@ class TradeSeries:
     Raises
     ------
     InvalidValueError
-        If shapes differ or trades are not in order.
+        If shapes differ, stamps or ids are no integers, or trades are not in order.
     """
 
     stamps: IntArray
@@ -180,6 +180,11 @@ class TradeSeries:
 def _take(owner: BarSeries | TradeSeries, name: str, dtype: type[Any]) -> None:
     """Set a field of a noun in the making to a read-only array of its type, of the stamps' shape."""
     given = getattr(owner, name)
+    if dtype is np.int64 and np.size(given) and np.asarray(given).dtype.kind not in "iu":
+        # Dates would be taken for a count of whatever unit they have, and floats lose their last digits.
+        raise InvalidValueError(
+            f"{type(owner).__name__}: {name} must be integers, was {np.asarray(given).dtype}"
+        )
     array = np.ascontiguousarray(given, dtype=dtype)
     if array is given and array.flags.writeable:
         # A view, so that the caller's own array stays writable: pages of a pull are filled and handed on.

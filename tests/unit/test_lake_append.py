@@ -16,10 +16,12 @@ import pytest
 from engine.data.lake import files, growth, layout
 from engine.data.lake.corrections import CorrectionKind
 from engine.data.lake.lake import Lake
+from engine.data.lake.parts import encode_rows
 from engine.data.lake.problems import ProblemKind
+from engine.data.lake.rows import of_series
 from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError, InvalidValueError
-from engine.domain.time import Timeframe
+from engine.domain.time import Calendar, Timeframe
 from tests.lakes import BTC, BTC_TRADES, ETH, HOUR, START, bars, closes, same_bytes, trades
 
 EARLY, LATER, LAST = 10**18, 2 * 10**18, 3 * 10**18
@@ -472,3 +474,48 @@ def test_the_watermark_moves_when_all_before_it_is_known(lake: Lake, monkeypatch
 
     stamps = [str(START + number * HOUR) for number in (0, 1, 3)]
     assert payloads == ["corrections", stamps[0], "bars", stamps[1], "bars", stamps[2]]
+
+
+def foreign_part(lake: Lake, closes_of_part: dict[int, float], *, previous: str) -> None:
+    """Put a second part into the lake that no append would have written."""
+    first = lake.parts(BTC)[0]
+    rows = of_series(BTC, bars(closes_of_part))
+    part = replace(
+        first,
+        sequence=2,
+        previous=previous,
+        rows=len(rows),
+        first=int(rows.stamps[0]),
+        last=int(rows.stamps[-1]),
+        place=None,
+    )
+    written, payload = encode_rows(part, rows)
+    (lake.root / str(written.place)).write_bytes(payload)
+
+
+def test_a_part_that_continues_another_history_is_found(lake: Lake) -> None:
+    append(lake, {0: 10.0})
+    foreign_part(lake, {1: 11.0}, previous="0" * 16)
+
+    (problem,) = lake.verify()
+
+    assert problem.kind is ProblemKind.MISSING
+
+
+def test_a_row_that_stands_twice_is_found_and_not_read(lake: Lake) -> None:
+    append(lake, {0: 10.0, 1: 11.0})
+    foreign_part(lake, {1: 12.0}, previous=lake.parts(BTC)[0].name_hash)
+
+    with pytest.raises(InputError, match="a row stands there twice"):
+        lake.read(BTC)
+    with pytest.raises(InputError, match="a row stands there twice"):
+        lake.freeze("mine", [BTC], timeframe=Timeframe.HOUR_1, calendar=Calendar.ALWAYS)
+    assert [problem.kind for problem in lake.verify()] == [ProblemKind.DAMAGED]
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "float64"])
+def test_stamps_are_integers(dtype: str) -> None:
+    one = bars({0: 1.0, 1: 2.0})
+
+    with pytest.raises(InvalidValueError, match="stamps must be integers, was"):
+        replace(one, stamps=np.array([1, 2]).astype(dtype))

@@ -113,6 +113,15 @@ def test_equal_content_becomes_no_new_version(lake: Lake) -> None:
     assert lake.versions("mine") == [1]
 
 
+def test_values_that_went_and_came_back_unseen_are_the_newest_version_still(lake: Lake) -> None:
+    append(lake, BTC, {0: 100.0, 1: 105.0})
+    first = freeze(lake, BTC)
+    append(lake, BTC, {0: 101.0}, LATER)
+    append(lake, BTC, {0: 100.0}, LAST)
+
+    assert freeze(lake, BTC) == first
+
+
 def test_values_that_were_taken_back_are_the_newest_version_again(lake: Lake) -> None:
     """Else `mine` would go on meaning the second version."""
     for moment, close in ((EARLY, 100.0), (LATER, 101.0), (LAST, 100.0)):

@@ -154,3 +154,18 @@ def test_a_file_without_a_close_is_refused(lake: Lake, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="no column is recognised as close"):
         import_files(lake, request(path))
+
+
+def test_no_more_bars_are_held_than_memory_has_room_for(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month may hold more rows than fit: then it becomes several parts."""
+    monkeypatch.setattr(importing, "_BATCH_ROWS", 100)
+    monkeypatch.setattr(importing, "_HELD_ROWS_MAX", 250)
+    path = tmp_path / "bars.parquet"
+    pq.write_table(table(1, 690), path)
+
+    import_files(lake, request(path))
+
+    # Two bars of January, then those of February: three batches are held before the room is used up.
+    assert [part.rows for part in lake.parts(key("S0/USD"))] == [2, 298, 300, 90]

@@ -182,17 +182,19 @@ def freeze(
     """
     _check(name, definition)
     market = () if definition.market is None else (definition.market,)
-    for key in (*definition.keys, *market):
-        if not parts_of(key):
-            raise InputError(f"data set {name}: the lake holds no bars of {key} as of that moment")
-    told = {ticker for life in _lives(definition, facts) for ticker in life.tickers}
-    told |= {(key.venue, key.instrument) for key in definition.keys}
-    facts = tuple(fact for fact in facts if (fact.venue, fact.ticker) in told)
-    keys = dict.fromkeys([*definition.keys, *(_key(definition, *each) for each in sorted(told)), *market])
-    pinned = {
-        key: tuple(_pinned(root, part) for part in parts_of(key) if _is_inside(part, definition))
-        for key in keys
-    }
+    # A writer in between would leave one series as of a later moment than another.
+    with files.reading(root):
+        for key in (*definition.keys, *market):
+            if not parts_of(key):
+                raise InputError(f"data set {name}: the lake holds no bars of {key} as of that moment")
+        told = {ticker for life in _lives(definition, facts) for ticker in life.tickers}
+        told |= {(key.venue, key.instrument) for key in definition.keys}
+        facts = tuple(fact for fact in facts if (fact.venue, fact.ticker) in told)
+        keys = dict.fromkeys([*definition.keys, *(_key(definition, *each) for each in sorted(told)), *market])
+        pinned = {
+            key: tuple(_pinned(root, part) for part in parts_of(key) if _is_inside(part, definition))
+            for key in keys
+        }
     panel = _panel(root, name, definition, pinned, facts, before_adjusting=_refuse_errors)
     known = [each.part.known_at for of_series in pinned.values() for each in of_series]
     manifest = describe(
