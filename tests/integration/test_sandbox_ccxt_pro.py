@@ -238,6 +238,24 @@ def test_who_unsubscribes_hears_no_more_and_who_subscribes_twice_is_refused(mark
     run(act)
 
 
+def test_a_stream_that_breaks_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = simulated_market(pairs=1)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the tape is torn")
+
+    async def act() -> None:
+        async with SandboxServer(own, still_clock()) as server, bare(server) as socket:
+            await socket.receive_json()
+            await socket.send_json(subscribe("trade", "BTC/USD"))
+            assert (await socket.receive_json())["success"] is True
+            monkeypatch.setattr(own, "trades_after", broken)
+            await socket.receive()
+            assert socket.close_code == aiohttp.WSCloseCode.INTERNAL_ERROR
+
+    run(act)
+
+
 def test_one_connection_has_one_interval_of_bars_of_a_pair(market: Market) -> None:
     async def act() -> None:
         async with SandboxServer(market, still_clock()) as server, bare(server) as socket:

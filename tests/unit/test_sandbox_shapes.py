@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from engine.domain.time import NANOSECONDS_PER_DAY
 from engine.sandbox import rest
 from engine.sandbox.faults import FaultDealer, FaultPlan
 from engine.sandbox.market import Market
@@ -95,6 +96,27 @@ def test_a_ticker_has_its_nine_letters(market: Market) -> None:
     }
     pair = {**pair, "t": [int, int], "l": [price, price], "h": [price, price], "o": price}
     assert_like(reply, {"XXBTZUSD": pair})
+
+
+def test_a_ticker_tells_of_today_and_of_the_last_day(market: Market) -> None:
+    row = rest.ticker(market, {"pair": "XBTUSD"}, MOMENT)["XXBTZUSD"]
+    midnight = NOON // NANOSECONDS_PER_DAY * NANOSECONDS_PER_DAY
+    today = market.trades_after(0, after=midnight - 1, now=NOON, most=10**6)
+    whole = market.trades_after(0, after=NOON - NANOSECONDS_PER_DAY, now=NOON, most=10**6)
+
+    assert row["t"] == [len(today), len(whole)]
+    assert [round(float(text) * 10**8) for text in row["v"]] == [today.lots.sum(), whole.lots.sum()]
+    assert [round(float(text) * 10) for text in row["l"]] == [today.ticks.min(), whole.ticks.min()]
+    assert [round(float(text) * 10) for text in row["h"]] == [today.ticks.max(), whole.ticks.max()]
+    assert round(float(row["o"]) * 10) == today.ticks[0]
+    assert round(float(row["c"][0]) * 10) == whole.ticks[-1]
+
+
+def test_an_amount_below_a_thousandth_is_shown_as_one(market: Market) -> None:
+    bitcoin, shiba = market.pairs[0], market.pairs[16]
+
+    assert [rest._thousandths(bitcoin, lots) for lots in (1, 149_999, 150_001)] == ["0.001", "0.001", "0.002"]
+    assert rest._thousandths(shiba, 12_345_678) == "123.457"
 
 
 def test_a_pair_and_an_asset_have_their_fields(market: Market) -> None:
