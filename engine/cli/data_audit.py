@@ -139,10 +139,12 @@ def _health(
 
     chosen = venue or (Venue.CRYPTO if panel.calendar is Calendar.ALWAYS else Venue.EQUITY)
     wanted = panel.symbols if symbols is None else tuple(part.strip() for part in symbols.split(",") if part)
+    elsewhere = _instruments_of_the_lake() if set(wanted) - set(panel.symbols) else frozenset()
     found = []
     for symbol in wanted:
         if symbol not in panel.symbols:
-            found.append(Health(symbol=symbol, status=Status.MISSING, last=None, missing_days=0))
+            status = Status.DROPPED if symbol in elsewhere else Status.MISSING
+            found.append(Health(symbol=symbol, status=status, last=None, missing_days=0))
             continue
         stamps = panel.timestamps[np.isfinite(panel.close[:, panel.symbols.index(symbol)])]
         # Whoever trades up to the hold-out is taken to trade in it: its bars are not read for this.
@@ -159,6 +161,17 @@ def _health(
             )
         )
     return tuple(found)
+
+
+def _instruments_of_the_lake() -> frozenset[str]:
+    """Return symbols that have bars, in whatever data set: one that a set lacks was dropped from it."""
+    from engine.data import catalogue
+    from engine.home import state_folder
+
+    # The lake brings its libraries along: who has none does without them.
+    if not (state_folder() / "lake").is_dir():
+        return frozenset()
+    return frozenset(key.instrument for key in catalogue.lake().series())
 
 
 def _reasons(audited: "Audit", health: "tuple[Health, ...]", mode: Mode | None, *, strict: bool) -> list[str]:

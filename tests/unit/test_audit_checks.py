@@ -114,6 +114,42 @@ def test_a_wick_that_much_volume_made_is_real() -> None:
     assert (Kind.BAD_TICK, 101) not in places(traded_on)
 
 
+def test_two_bad_lows_side_by_side_do_not_vouch_for_each_other() -> None:
+    bars = quiet()
+    for at in (150, 151):
+        low = float(bars.close[at]) * float(np.exp(-14 * mutator.sigma_at(bars, at)))
+        bars = mutator.with_value(bars, "low", at, low)
+
+    assert [(kind, row) for kind, row in places(bars) if row in (151, 152)] == [
+        (Kind.BAD_TICK, 151),
+        (Kind.BAD_TICK, 152),
+    ]
+
+
+def test_three_bars_at_another_level_are_told_with_what_stands_beside_them() -> None:
+    bars = quiet()
+    moved = mutator.scaled(bars, 100, 103, 1.3)
+    found = [finding for finding in found_in(moved) if finding.kind is Kind.BAD_TICK]
+
+    assert [finding.row for finding in found] == [101, 102, 103]
+    assert bars.open is not None
+    for finding in found:
+        assert "3 bars are" in finding.message
+        assert f"{mutator.text(bars.close[99])} before" in finding.message
+        assert f"{mutator.text(bars.open[103])} after" in finding.message
+
+
+def test_volume_that_is_not_known_is_no_defect_and_known_volumes_are_still_judged() -> None:
+    bars = quiet()
+    unknown = mutator.with_value(bars, "volume", 50, float("nan"))
+    nowhere = replace(bars, volume=np.full(300, np.nan))
+    endless = mutator.with_value(bars, "volume", 50, float("inf"))
+
+    assert places(unknown) == places(nowhere) == []
+    assert places(endless) == [(Kind.NOT_A_NUMBER, 51), (Kind.GAP, 52)]
+    assert (Kind.VOLUME_SPIKE, 101) in places(mutator.with_value(unknown, "volume", 100, 1e9))
+
+
 def test_a_jump_that_stays_is_no_bad_tick() -> None:
     bars = quiet()
     jumped = mutator.scaled(bars, 150, 300, 1 - 12 * mutator.sigma_at(bars, 150))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from engine.data.audit.breaks import break_marks
 from engine.data.audit.marks import Marks
-from engine.data.audit.neighbours import surroundings
+from engine.data.audit.neighbours import surroundings, with_known_volumes
 from engine.data.audit.sessions import Schedule, schedule, session_marks, slip_marks
 from engine.data.audit.stillness import stillness_marks
 from engine.data.audit.structure import structure_marks, usable
@@ -57,10 +57,11 @@ def inspect(bars: Bars, timeframe: Timeframe, calendar: Calendar, *, now: int | 
     if len(clean.stamps):
         plan = schedule(clean, timeframe, calendar)
         marks += session_marks(clean, timeframe, calendar, plan)
-        around = surroundings(clean, timeframe)
-        marks += tick_marks(clean, around)
-        marks += break_marks(clean, around)
-        marks += stillness_marks(clean)
+        known = with_known_volumes(clean)
+        around = surroundings(known, timeframe)
+        marks += tick_marks(known, around)
+        marks += break_marks(known, around)
+        marks += stillness_marks(known)
     order = list(Kind)
     found = sorted((entry for entry in marks if len(entry)), key=lambda entry: order.index(entry.kind))
     return Inspection(bars=bars, clean=clean, plan=plan, marks=tuple(found))

@@ -5,7 +5,7 @@ median over 51 bars at a hundredth of the cost of one that moves with every bar,
 cannot move it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -123,6 +123,18 @@ def surroundings(bars: Bars, timeframe: Timeframe) -> Surroundings:
         elapsed=elapsed,
         volume_ratio=ratio,
     )
+
+
+def with_known_volumes(bars: Bars) -> Bars:
+    """Return bars whose volume is the usual one where it is not known, and None where it is known nowhere."""
+    if bars.volume is None:
+        return bars
+    unknown = np.isnan(bars.volume)
+    if not unknown.any():
+        return bars
+    if unknown.all():
+        return replace(bars, volume=None)
+    return replace(bars, volume=np.where(unknown, float(np.median(bars.volume[~unknown])), bars.volume))
 
 
 def before(values: FloatArray) -> FloatArray:

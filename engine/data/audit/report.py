@@ -58,6 +58,8 @@ class Coverage:
     ----------
     first, last
         UTC nanoseconds of the first and the last bar; 0 without any.
+    last_row
+        Row of the last bar in its file.
     expected, missing
         Bars.
     missing_at
@@ -66,6 +68,7 @@ class Coverage:
 
     first: int
     last: int
+    last_row: int
     expected: int
     missing: int
     missing_at: IntArray
@@ -222,10 +225,11 @@ def _places(marks: Marks, *, limit: int | None, pictures: bool) -> Iterator[Plac
 def _coverage(clean: Bars, plan: Schedule | None) -> Coverage:
     if plan is None or len(clean.stamps) == 0:
         nothing = np.empty((0, 3), dtype=np.int64)
-        return Coverage(first=0, last=0, expected=0, missing=0, missing_at=nothing)
+        return Coverage(first=0, last=0, last_row=0, expected=0, missing=0, missing_at=nothing)
     return Coverage(
         first=int(clean.stamps[0]),
         last=int(clean.stamps[-1]),
+        last_row=int(clean.rows[-1]),
         expected=len(plan.expected),
         missing=int((~plan.present).sum()),
         missing_at=plan.gaps(),
@@ -278,7 +282,7 @@ def _with_stale(
         finding = Finding(
             kind=Kind.STALE,
             file=entry.file,
-            row=entry.rows,
+            row=entry.coverage.last_row,
             value=moment(last),
             message=message,
             instrument=entry.symbol,

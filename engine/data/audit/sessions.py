@@ -105,13 +105,17 @@ def slip_marks(bars: Bars, timeframe: Timeframe) -> list[Marks]:
     back = back[(excess[back] % _HALF_HOUR == 0) & (excess[back] >= -_FARTHEST_ZONE)]
     # A row that is there twice went back in time as well; with the same close it is no other hour.
     back = back[(bars.stamps[back] != bars.stamps[back + 1]) | (bars.close[back] != bars.close[back + 1])]
+    ahead: dict[int, IntArray] = {}
+    for jump in np.unique(-excess[back]).tolist():
+        ahead[jump] = np.flatnonzero(excess == jump)
     pairs = set()
     for at in back.tolist():
-        ahead = np.flatnonzero(excess == -excess[at])
+        jump = int(-excess[at])
+        same = ahead[jump]
         # A gap of the same length on the other side looks the same: both blocks are told.
-        before, after = ahead[ahead < at], ahead[ahead > at]
-        pairs |= {(int(before[-1]), at, int(-excess[at]))} if len(before) else set()
-        pairs |= {(at, int(after[0]), int(excess[at]))} if len(after) else set()
+        place = int(np.searchsorted(same, at))
+        pairs |= {(int(same[place - 1]), at, jump)} if place else set()
+        pairs |= {(at, int(same[place]), -jump)} if place < len(same) else set()
     if not pairs:
         return []
     # The rows between the two jumps carry the wrong clock: a later one if the jump ahead comes first.

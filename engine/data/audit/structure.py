@@ -36,7 +36,7 @@ def usable(bars: Bars) -> Bars:
         if values is not None:
             good &= np.isfinite(values) & (values > 0)
     if bars.volume is not None:
-        good &= np.isfinite(bars.volume) & (bars.volume >= 0)
+        good &= ~np.isinf(bars.volume) & ~(bars.volume < 0)
     if bars.high is not None and bars.low is not None:
         good &= bars.high >= bars.low
         for name in ("open", "close"):
@@ -121,10 +121,11 @@ def _cells(bars: Bars) -> list[Marks]:
         ]
     if bars.volume is not None:
         found += [
+            # Where volume is not known, panels have NaN.
             _at(
                 Kind.NOT_A_NUMBER,
                 bars,
-                ~np.isfinite(bars.volume),
+                np.isinf(bars.volume),
                 _cell(bars.volume, "volume is not a number"),
             ),
             _at(

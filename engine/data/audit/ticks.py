@@ -41,6 +41,9 @@ UNCONFIRMED = 2.5
 
 _COMES_BACK = 0.5
 _WEAKER_BY = 0.5
+_VOUCHED_SIGMAS = 2.5
+_LONGEST_BLOCK = 3
+_BLOCK_STRICTER = 1.3
 
 SPIKE_RATIO = 10.0
 SPIKE_SIGMAS = 8.0
@@ -94,9 +97,21 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     # an error.
     score[0::2] /= 1.0 + np.minimum(gap_sigma / around.sigma, _WEAKER_BY)
     whole = np.zeros(size)
-    into, out = slice(1, -2, 2), slice(3, None, 2)
-    whole[1:-1] = _comes_back(step[into], step[out], sigma[into], sigma[out])
-    whole[1:-1] = np.minimum(whole[1:-1], np.minimum(unusual[into], unusual[out]))
+    begin, longest = np.zeros(size, dtype=np.int8), np.zeros(size, dtype=np.int8)
+    for length in range(1, _LONGEST_BLOCK + 1):
+        # The step into bar b is number 2 b - 1, the one out of the block that begins there 2 (b + length) -
+        # 1.
+        into, out = slice(1, -2 * length, 2), slice(2 * length + 1, None, 2)
+        block = _comes_back(step[into], step[out], sigma[into], sigma[out])
+        block = np.minimum(block, np.minimum(unusual[into], unusual[out]))
+        # Longer blocks are rarer: there are more of them to be deceived by.
+        block = np.where(block > _BLOCK_STRICTER ** (length - 1) * ISOLATED_SIGMAS, block, 0.0)
+        for offset in range(length):
+            place = slice(1 + offset, 1 + offset + len(block))
+            better = block > whole[place]
+            whole[place] = np.where(better, block, whole[place])
+            begin[place] = np.where(better, offset, begin[place])
+            longest[place] = np.where(better, length, longest[place])
     of_open, of_close = score[0::2], score[1::2]
     best = np.maximum(np.maximum(of_open, of_close), whole)
     limit = ISOLATED_SIGMAS * _evidence(around, ORDINARY_VOLUME_OF_STEPS, 1.0)
@@ -107,8 +122,10 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
         bar = int(at[index])
         sigmas = f"{best[bar]:.1f} robust sigmas"
         if whole[bar] == best[bar]:
-            beside = f"{number(closes[bar - 1])} before and {number(opens[bar + 1])} after"
-            return f"close {number(closes[bar])}", f"bad tick? the whole bar is {sigmas} from {beside}"
+            first, length = bar - int(begin[bar]), int(longest[bar])
+            beside = f"{number(closes[first - 1])} before and {number(opens[first + length])} after"
+            noun = "the whole bar is" if length == 1 else f"{length} bars are"
+            return f"close {number(closes[bar])}", f"bad tick? {noun} {sigmas} from {beside}"
         if of_close[bar] == best[bar]:
             beside = f"its open {number(opens[bar])} and the next one {number(opens[bar + 1])}"
             return f"close {number(closes[bar])}", f"bad tick? {sigmas} from {beside}"
@@ -134,8 +151,16 @@ def _wicks(bars: Bars, around: Surroundings) -> list[Marks]:
     if around.open is None or around.high is None or around.low is None:
         return []
     limit = WICK_SIGMAS * _evidence(around, ORDINARY_VOLUME, UNCONFIRMED)
-    top = np.maximum.reduce([around.open, around.close, before(around.high), after(around.high)])
-    bottom = np.minimum.reduce([around.open, around.close, before(around.low), after(around.low)])
+    body_top = np.maximum(around.open, around.close)
+    body_bottom = np.minimum(around.open, around.close)
+    # A neighbour vouches for what it reached, but not by a wick that may be a bad tick itself.
+    reach = _VOUCHED_SIGMAS * around.sigma
+    highs = np.minimum(around.high, body_top + reach)
+    lows = np.maximum(around.low, body_bottom - reach)
+    top = np.maximum.reduce([body_top, before(highs), after(highs)])
+    bottom = np.minimum.reduce([body_bottom, before(lows), after(lows)])
+    # Before the first bar nobody stands: what a market does when it opens is not judged.
+    top[:1], bottom[:1] = around.high[:1], around.low[:1]
     return [
         _far(bars, "high", 1, (around.high - top) / around.sigma, limit),
         _far(bars, "low", -1, (bottom - around.low) / around.sigma, limit),
