@@ -121,7 +121,7 @@ def test_with_every_fault_at_random_the_data_set_is_the_same_and_corrections_are
     assert clean.counts.corrected == clean.counts.late == 0
 
 
-def test_a_refusal_is_one_error_and_is_not_asked_again(market: Market, tmp_path: Path) -> None:
+def test_a_refusal_is_one_error_and_is_not_asked_again(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with serving(lambda _: Reply(b'{"error": ["EGeneral:Permission denied"]}', status=403)) as loopback:
         with pytest.raises(ProviderError, match="403") as refused:
