@@ -10,7 +10,7 @@ import ccxt
 import pytest
 
 from engine.sandbox.background import BackgroundSandbox
-from engine.sandbox.faults import SETTLE_BARS
+from engine.sandbox.faults import FROZEN_REQUESTS, SETTLE_BARS
 from engine.sandbox.limiter import Limiter
 from engine.sandbox.market import Market
 from engine.sandbox.server import client_options
@@ -191,3 +191,32 @@ def test_who_asks_too_fast_is_refused_in_krakens_words(light: Market) -> None:
         assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 720
         with pytest.raises(ccxt.DDoSProtection, match="EGeneral:Too many requests"):
             exchange.fetch_time()
+
+
+def test_with_every_fault_on_the_cursor_of_trades_loses_none_and_doubles_none(light: Market) -> None:
+    start = NOON - 2 * 24 * HOUR_MS * MILLISECONDS
+    ids: list[int] = []
+    failures = empty = 0
+    with sandbox(light, seed=4) as running, loaded_client(running) as exchange:
+        set_faults(running, "random,latency=0,truncated=0.1,empty=0.1,frozen=0.02")
+        cursor = str(start)
+        # A frozen feed gives as many empty pages as it is frozen for: one more is the end.
+        while empty <= FROZEN_REQUESTS:
+            try:
+                reply = exchange.publicGetTrades({"pair": "XXBTZUSD", "since": cursor, "count": 25})
+            except ccxt.NetworkError:
+                failures += 1
+                continue
+            # Half a reply is no error of ccxt but a text, or nothing.
+            if not isinstance(reply, dict):
+                failures += 1
+                continue
+            rows = reply["result"]["XXBTZUSD"]
+            empty = 0 if rows else empty + 1
+            ids += [int(row[6]) for row in rows]
+            cursor = reply["result"]["last"]
+
+    whole = light.trades_after(0, after=start, now=NOON, most=10**6)
+    assert failures > 10
+    assert len(ids) > 1_000
+    assert ids == whole.ids.tolist()
