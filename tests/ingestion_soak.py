@@ -1,10 +1,10 @@
 """Pulls that are killed again and again, from an exchange that fails in every way: is anything lost?
 
 `python -m tests.ingestion_soak [--symbols 30] [--days 7] [--kills 20] [--seed N]`. A sandbox serves so many
-symbols, hourly and by the minute. One pull meets no fault and nobody touches it. Another one meets all faults at
-random and is killed (`kill -9`) so many times, at random numbers of files of its lake and after random times;
-one that ends before the last kill is followed by another. Both data sets must have the same hash, every series
-the same bytes, the lake must verify and corrections must be listed. Exit 1 if anything differs.
+symbols, hourly and by the minute. One pull meets no fault and nobody touches it. Another one meets all faults
+at random and is killed (`kill -9`) so many times, at random numbers of files of its lake and after random
+times; one that ends before the last kill is followed by another. Both data sets must have the same hash, every
+series the same bytes, the lake must verify and corrections must be listed. Exit 1 if anything differs.
 
 Time runs a hundred times as fast for whoever waits, so that the rate of the exchange is kept and not felt.
 """
@@ -248,8 +248,8 @@ def work(url: str, seed: int, days: float, symbols: tuple[str, ...], offset: int
 def main() -> int:
     """Run the soak of the arguments and say what it found."""
     if sys.argv[1:2] == ["--work"]:
-        url, seed, days, symbols, offset = sys.argv[2:]
-        return work(url, int(seed), float(days), tuple(symbols.split(",")), int(offset))
+        url, seed, days, listed, offset = sys.argv[2:]
+        return work(url, int(seed), float(days), tuple(listed.split(",")), int(offset))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--symbols", type=int, default=30)
     parser.add_argument("--days", type=float, default=7)
