@@ -13,6 +13,7 @@ from engine.data.providers.replies import (
     bar_series,
     broken,
     decoded,
+    instant,
     number,
     rows_of,
     trade_series,
@@ -109,7 +110,7 @@ def _read_bars(payload: bytes) -> BarSeries:
         cells = rows_of(_NAME, row, "bar")
         if len(cells) < 6:
             raise broken(_NAME, f"has a bar of {len(cells)} values")
-        stamp = whole(_NAME, cells[0], "open time") * NANOSECONDS_PER_MILLISECOND
+        stamp = instant(_NAME, cells[0], "open time", NANOSECONDS_PER_MILLISECOND)
         bars.append((stamp, *(number(_NAME, cell, "price or volume") for cell in cells[1:6])))
     return bar_series(_NAME, bars)
 
@@ -121,7 +122,7 @@ def _read_trades(payload: bytes) -> list[tuple[int, int, float, float, bool]]:
             raise broken(_NAME, f"has a trade that is not as documented: {str(row)[:120]}")
         trades.append(
             (
-                whole(_NAME, row.get("T"), "time") * NANOSECONDS_PER_MILLISECOND,
+                instant(_NAME, row.get("T"), "time", NANOSECONDS_PER_MILLISECOND),
                 whole(_NAME, row.get("a"), "trade id"),
                 number(_NAME, row.get("p"), "price"),
                 number(_NAME, row.get("q"), "quantity"),

@@ -13,10 +13,10 @@ from engine.data.providers.replies import (
     NANOSECONDS_PER_MILLISECOND,
     bar_series,
     broken,
+    instant,
     number,
     rows_of,
     trade_series,
-    whole,
 )
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.time import Timeframe
@@ -143,7 +143,7 @@ class Exchange:
             cells = rows_of(self._name, row, "bar")
             if len(cells) < 6:
                 raise broken(self._name, f"has a bar of {len(cells)} values")
-            stamp = whole(self._name, cells[0], "time") * NANOSECONDS_PER_MILLISECOND
+            stamp = instant(self._name, cells[0], "time", NANOSECONDS_PER_MILLISECOND)
             bars.append((stamp, *(number(self._name, cell, "price or volume") for cell in cells[1:6])))
         return bar_series(self._name, bars)
 
@@ -156,7 +156,7 @@ class Exchange:
                 f"numbers its trades {identity[:40]!r} and calls the side {side!r}; take its bars",
             )
         return (
-            whole(self._name, trade["timestamp"], "time") * NANOSECONDS_PER_MILLISECOND,
+            instant(self._name, trade["timestamp"], "time", NANOSECONDS_PER_MILLISECOND),
             int(identity),
             number(self._name, trade["price"], "price"),
             number(self._name, trade["amount"], "amount"),

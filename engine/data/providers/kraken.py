@@ -274,7 +274,7 @@ def _read_trades(payload: bytes) -> tuple[list[_Trade], int]:
     trades = []
     for row in rows:
         cells = rows_of(_NAME, row, "trade")
-        if len(cells) < 7 or cells[3] not in _SIDES:
+        if len(cells) < 7 or str(cells[3]) not in _SIDES:
             raise broken(_NAME, f"has a trade that is not as documented: {str(cells)[:120]}")
         trades.append(
             (

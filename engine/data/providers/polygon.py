@@ -14,10 +14,10 @@ from engine.data.providers.replies import (
     NANOSECONDS_PER_MILLISECOND,
     bar_series,
     decoded,
+    instant,
     mapping,
     number,
     rows_of,
-    whole,
 )
 from engine.data.providers.stamping import midnights_of_dates
 from engine.data.providers.web import Query, Web
@@ -124,6 +124,6 @@ def _read(payload: bytes) -> tuple[BarSeries, str]:
     bars = []
     for row in rows_of(_NAME, reply.get("results") or [], "results"):
         cells = mapping(_NAME, row, "bar")
-        stamp = whole(_NAME, cells.get("t"), "t") * NANOSECONDS_PER_MILLISECOND
+        stamp = instant(_NAME, cells.get("t"), "t", NANOSECONDS_PER_MILLISECOND)
         bars.append((stamp, *(number(_NAME, cells.get(name), name) for name in "ohlcv")))
     return bar_series(_NAME, bars), str(reply.get("next_url") or "")

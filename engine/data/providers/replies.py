@@ -16,6 +16,8 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 _CHARACTERS_MAX = 40
 _NUMBER_MAX = 1e18
 _STAMP_DIGITS_MAX = 11
+_STAMP_MAX = 9 * 10**18
+_WHOLE_MAX = 2**63 - 1
 
 
 def decoded(provider: str, payload: bytes, *, exact: bool = False) -> Any:
@@ -77,11 +79,23 @@ def number(provider: str, value: object, name: str) -> float:
 
 def whole(provider: str, value: object, name: str) -> int:
     """Return a whole number that was written as one or as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _CHARACTERS_MAX:
-        return int(value)
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _WHOLE_MAX:
+        return value
     raise broken(provider, f"has {name} {str(value)[:40]!r}, which is no whole number")
+
+
+def instant(provider: str, value: object, name: str, nanoseconds_each: int) -> int:
+    """Return UTC nanoseconds of a whole number of seconds or milliseconds."""
+    return bounded(provider, whole(provider, value, name) * nanoseconds_each, name)
+
+
+def bounded(provider: str, stamp: int, name: str) -> int:
+    """Return a stamp that 64 bits hold."""
+    if not abs(stamp) <= _STAMP_MAX:
+        raise broken(provider, f"has {name} {str(stamp)[:40]}, which is no stamp")
+    return stamp
 
 
 def seconds_to_nanoseconds(provider: str, value: object, name: str) -> int:
@@ -91,7 +105,7 @@ def seconds_to_nanoseconds(provider: str, value: object, name: str) -> int:
     digits = seconds + fraction
     if not (digits.isascii() and digits.isdigit() and 0 < len(seconds) <= _STAMP_DIGITS_MAX):
         raise broken(provider, f"has {name} {text[:40]!r}, which is no stamp in seconds")
-    return int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0"))
+    return bounded(provider, int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0")), name)
 
 
 def bar_series(provider: str, rows: Sequence[Sequence[float]]) -> BarSeries:

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from engine.data.providers.replies import broken
+from engine.data.providers.replies import bounded, broken
 from engine.domain.panel import IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY
 
@@ -31,7 +31,8 @@ def from_iso(provider: str, value: object) -> int:
         seconds = np.datetime64(f"{found[1]}T{found[2] or '00:00:00'}", "s")
     except ValueError as wrong:
         raise broken(provider, f"has time {str(value)[:40]!r}, which no calendar has") from wrong
-    return int(seconds.astype(np.int64)) * 10**9 + int((found[3] or "").ljust(9, "0"))
+    stamp = int(seconds.astype(np.int64)) * 10**9 + int((found[3] or "").ljust(9, "0"))
+    return bounded(provider, stamp, "time")
 
 
 def midnights_of_dates(stamps: IntArray, zone: str) -> IntArray:

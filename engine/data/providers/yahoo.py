@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
 from engine.data.providers.matrix import AssetClass, Capability, capability, classify
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import ActionSeen, Page, Surroundings
-from engine.data.providers.replies import bar_series, broken, decoded, mapping, number, rows_of, whole
+from engine.data.providers.replies import bar_series, broken, decoded, instant, mapping, number, rows_of
 from engine.data.providers.stamping import midnights_of_dates
 from engine.data.providers.web import Query, Web
 from engine.data.series import BarSeries, TradeSeries
@@ -207,19 +208,27 @@ def _read(payload: bytes, timeframe: Timeframe) -> _Chart:
     chart = mapping(_NAME, mapping(_NAME, decoded(_NAME, payload), "reply").get("chart"), "chart")
     error = chart.get("error")
     if error:
-        raise ProviderError(
-            ProviderCode.UNKNOWN_SYMBOL, _NAME, " ".join(str(error.get("description", error)).split())[:200]
-        )
+        words = error.get("description", error) if isinstance(error, dict) else error
+        raise ProviderError(ProviderCode.UNKNOWN_SYMBOL, _NAME, " ".join(str(words).split())[:200])
     results = rows_of(_NAME, chart.get("result"), "result")
     if len(results) != 1:
         raise broken(_NAME, f"has {len(results)} results")
     result = mapping(_NAME, results[0], "result")
     meta = mapping(_NAME, result.get("meta"), "meta")
-    zone = str(meta.get("exchangeTimezoneName") or "UTC")
+    zone = _zone(meta)
     stamps, rows = _rows(result, meta, timeframe, zone)
     bars = bar_series(_NAME, [(stamp, *row) for stamp, row in zip(stamps.tolist(), rows, strict=True)])
     events = mapping(_NAME, result.get("events") or {}, "events")
     return _Chart(bars=bars, splits=_splits(events, zone), dividends=_dividends(events, zone))
+
+
+def _zone(meta: Mapping[str, Any]) -> str:
+    """Return the name of the clock of the exchange, which is asked of the machine that keeps them."""
+    name = meta.get("exchangeTimezoneName") or "UTC"
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError) as unknown:
+        raise broken(_NAME, f"has time zone {str(name)[:40]!r}, which nobody keeps") from unknown
 
 
 def _rows(
@@ -228,19 +237,23 @@ def _rows(
     """Return stamps, shape (T,), and rows of (open, high, low, close, volume) of bars that traded."""
     if not result.get("timestamp"):
         return np.empty(0, dtype=np.int64), []
-    seconds = [whole(_NAME, stamp, "timestamp") for stamp in rows_of(_NAME, result["timestamp"], "timestamp")]
+    given = [
+        instant(_NAME, stamp, "timestamp", NANOSECONDS_PER_SECOND)
+        for stamp in rows_of(_NAME, result["timestamp"], "timestamp")
+    ]
     indicators = mapping(_NAME, result.get("indicators"), "indicators")
-    quotes = mapping(_NAME, rows_of(_NAME, indicators.get("quote"), "quote")[0], "quote")
+    quoted = rows_of(_NAME, indicators.get("quote"), "quote")
+    quotes = mapping(_NAME, quoted[0] if len(quoted) == 1 else None, "quote")
     columns = [rows_of(_NAME, quotes.get(name), name) for name in (*_PRICES, "volume")]
-    if any(len(column) != len(seconds) for column in columns):
-        raise broken(_NAME, f"has {len(seconds)} stamps and other numbers of values")
+    if any(len(column) != len(given) for column in columns):
+        raise broken(_NAME, f"has {len(given)} stamps and other numbers of values")
     kept, rows = [], []
-    for at, second in enumerate(seconds):
+    for at, stamp in enumerate(given):
         cells = [column[at] for column in columns]
         # Nothing traded: Yahoo leaves the values out.
         if any(cell is None for cell in cells[:4]):
             continue
-        kept.append(second * NANOSECONDS_PER_SECOND)
+        kept.append(stamp)
         volume = float("nan") if cells[4] is None else number(_NAME, cells[4], "volume")
         rows.append([*(number(_NAME, cell, "price") for cell in cells[:4]), volume])
     stamps = np.array(kept, dtype=np.int64)
@@ -255,7 +268,8 @@ def _is_last_price(
     given: Sequence[int], stamps: IntArray, meta: Mapping[str, Any], timeframe: Timeframe
 ) -> bool:
     """Say whether the last row is the price of now, stamped with now, beside the bar that it belongs to."""
-    if given[-1] != (meta.get("regularMarketTime") or 0) * NANOSECONDS_PER_SECOND:
+    now = meta.get("regularMarketTime")
+    if not isinstance(now, int) or given[-1] != now * NANOSECONDS_PER_SECOND:
         return False
     if timeframe is Timeframe.DAY_1:
         return bool(stamps[-1] == stamps[-2])
@@ -283,5 +297,5 @@ def _dividends(events: Mapping[str, Any], zone: str) -> dict[int, float]:
 
 
 def _date(cells: Mapping[str, Any], zone: str) -> int:
-    stamp = np.array([whole(_NAME, cells.get("date"), "date") * NANOSECONDS_PER_SECOND], dtype=np.int64)
+    stamp = np.array([instant(_NAME, cells.get("date"), "date", NANOSECONDS_PER_SECOND)], dtype=np.int64)
     return int(midnights_of_dates(stamp, zone)[0])
