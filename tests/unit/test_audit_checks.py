@@ -146,7 +146,7 @@ def test_volume_that_is_not_known_is_no_defect_and_known_volumes_are_still_judge
     endless = mutator.with_value(bars, "volume", 50, float("inf"))
 
     assert places(unknown) == places(nowhere) == []
-    assert places(endless) == [(Kind.NOT_A_NUMBER, 51), (Kind.GAP, 52)]
+    assert places(endless) == [(Kind.NOT_A_NUMBER, 51)]
     assert (Kind.VOLUME_SPIKE, 101) in places(mutator.with_value(unknown, "volume", 100, 1e9))
 
 

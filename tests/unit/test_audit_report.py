@@ -89,9 +89,9 @@ def test_the_score_comes_from_what_was_counted() -> None:
     found = audit([changed], Timeframe.HOUR_1, Calendar.ALWAYS)
     score = found.instruments[0].score
 
-    # The bar with the impossible volume is missing as well: nothing that can be used stands there.
-    assert (score.missing, score.zero_or_negative) == (61 / 300, 1 / 240)
-    assert found.score == pytest.approx(1 - 0.3 * 61 / 300 - 0.2 / 240)
+    # The bar with the impossible volume is there, so it is not missing as well.
+    assert (score.missing, score.zero_or_negative) == (60 / 300, 1 / 240)
+    assert found.score == pytest.approx(1 - 0.3 * 60 / 300 - 0.2 / 240)
     assert found.invalid == ()
 
 

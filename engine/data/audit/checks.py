@@ -7,7 +7,7 @@ from engine.data.audit.marks import Marks
 from engine.data.audit.neighbours import surroundings, with_known_volumes
 from engine.data.audit.sessions import Schedule, schedule, session_marks, slip_marks
 from engine.data.audit.stillness import stillness_marks
-from engine.data.audit.structure import structure_marks, usable
+from engine.data.audit.structure import dated, structure_marks, usable
 from engine.data.audit.ticks import tick_marks
 from engine.data.findings import Finding, Kind
 from engine.data.quality import Bars
@@ -22,16 +22,16 @@ class Inspection:
     ----------
     bars
         As they came.
-    clean
-        The ones that can be true, in order.
+    ordered
+        The same in order, the first of each stamp.
     plan
-        What the calendar expects between the first and the last of the clean ones; None without any.
+        What the calendar expects between the first and the last of them; None without any.
     marks
         In the order of `Kind`.
     """
 
     bars: Bars
-    clean: Bars
+    ordered: Bars
     plan: Schedule | None
     marks: tuple[Marks, ...]
 
@@ -52,16 +52,17 @@ def inspect(bars: Bars, timeframe: Timeframe, calendar: Calendar, *, now: int | 
     """
     marks = structure_marks(bars, timeframe, now)
     marks += slip_marks(bars, timeframe)
-    clean = usable(bars)
+    ordered = dated(bars)
     plan = None
+    if len(ordered.stamps):
+        plan = schedule(ordered, timeframe, calendar)
+        marks += session_marks(ordered, timeframe, calendar, plan)
+    clean = with_known_volumes(usable(ordered))
     if len(clean.stamps):
-        plan = schedule(clean, timeframe, calendar)
-        marks += session_marks(clean, timeframe, calendar, plan)
-        known = with_known_volumes(clean)
-        around = surroundings(known, timeframe)
-        marks += tick_marks(known, around)
-        marks += break_marks(known, around)
-        marks += stillness_marks(known)
+        around = surroundings(clean, timeframe)
+        marks += tick_marks(clean, around)
+        marks += break_marks(clean, around)
+        marks += stillness_marks(clean)
     order = list(Kind)
     found = sorted((entry for entry in marks if len(entry)), key=lambda entry: order.index(entry.kind))
-    return Inspection(bars=bars, clean=clean, plan=plan, marks=tuple(found))
+    return Inspection(bars=bars, ordered=ordered, plan=plan, marks=tuple(found))

@@ -194,7 +194,7 @@ def _summary(inspection: Inspection, *, limit: int | None, pictures: bool) -> In
         symbol=bars.symbol,
         file=bars.file,
         rows=len(bars.stamps),
-        coverage=_coverage(inspection.clean, inspection.plan),
+        coverage=_coverage(inspection.ordered, inspection.plan),
         counts=dict(counts),
         places=tuple(places),
         share_keys=every[every != 0],
@@ -222,14 +222,14 @@ def _places(marks: Marks, *, limit: int | None, pictures: bool) -> Iterator[Plac
         )
 
 
-def _coverage(clean: Bars, plan: Schedule | None) -> Coverage:
-    if plan is None or len(clean.stamps) == 0:
+def _coverage(ordered: Bars, plan: Schedule | None) -> Coverage:
+    if plan is None or len(ordered.stamps) == 0:
         nothing = np.empty((0, 3), dtype=np.int64)
         return Coverage(first=0, last=0, last_row=0, expected=0, missing=0, missing_at=nothing)
     return Coverage(
-        first=int(clean.stamps[0]),
-        last=int(clean.stamps[-1]),
-        last_row=int(clean.rows[-1]),
+        first=int(ordered.stamps[0]),
+        last=int(ordered.stamps[-1]),
+        last_row=int(ordered.rows[-1]),
         expected=len(plan.expected),
         missing=int((~plan.present).sum()),
         missing_at=plan.gaps(),

@@ -28,8 +28,16 @@ def structure_marks(bars: Bars, timeframe: Timeframe, now: int | None) -> list[M
     return [marks for marks in found if len(marks)]
 
 
+def dated(bars: Bars) -> Bars:
+    """Return the bars in order, the first of each stamp: what checks on stamps look at."""
+    if (np.diff(bars.stamps) > 0).all():
+        return bars
+    # np.unique gives the first of equal stamps, in order of stamps.
+    return subset(bars, np.unique(bars.stamps, return_index=True)[1])
+
+
 def usable(bars: Bars) -> Bars:
-    """Return the bars that can be true, in order, the first of each stamp: what checks on values look at."""
+    """Return the bars that can be true: what checks on values look at."""
     good = np.ones(len(bars.stamps), dtype=bool)
     for name in PRICES:
         values = getattr(bars, name)
@@ -41,12 +49,7 @@ def usable(bars: Bars) -> Bars:
         good &= bars.high >= bars.low
         for name in ("open", "close"):
             good &= ~_outside(bars, name)
-    if good.all() and (np.diff(bars.stamps) > 0).all():
-        return bars
-    kept = np.flatnonzero(good)
-    # np.unique gives the first of equal stamps, in order of stamps.
-    first = np.unique(bars.stamps[kept], return_index=True)[1]
-    return subset(bars, kept[first])
+    return bars if good.all() else subset(bars, good)
 
 
 def _order(bars: Bars) -> list[Marks]:
