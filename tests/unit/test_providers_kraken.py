@@ -56,6 +56,7 @@ class Exchange:
     now: int = NOW
     page: int = TRADES_A_PAGE
     prints_empty: bool = True
+    counts_intervals: bool = False
     revised: dict[int, str] = field(default_factory=dict)
     stopped_trades: list[tuple[int, int, str, str, str]] | None = None
 
@@ -104,7 +105,8 @@ class Exchange:
                 )
             elif self.prints_empty:
                 rows.append([stamp // SECOND, close, close, close, close, "0.0", "0.00000000", 0])
-        rows = [row for row in rows if row[0] > since]
+        oldest = (forming - BARS_MAX * step) // SECOND if self.counts_intervals else 0
+        rows = [row for row in rows if row[0] > since and row[0] >= oldest]
         return {"XXBTZUSD": rows[-BARS_MAX - 1 :], "last": (forming - step) // SECOND}
 
 
@@ -132,7 +134,7 @@ def market(minutes: int, seed: int = 3, quiet: float = 0.2) -> list[tuple[int, i
             continue
         offsets = np.sort(draw.integers(0, 60 * SECOND, size=int(draw.integers(1, 6))))
         for offset in offsets.tolist():
-            stamp = start + minute * MINUTE + offset // 1000 * 1000
+            stamp = start + minute * MINUTE + offset
             if stamp >= NOW:
                 continue
             price = round(price + float(draw.normal(0, 5)), 1)
@@ -367,11 +369,15 @@ def test_a_market_in_which_nothing_happened_lately_ends_with_its_last_trade(stag
     last = T0 - 900 * MINUTE
     stage.exchange.trades = [trade for trade in stage.exchange.trades if trade[0] < last]
     stage.exchange.prints_empty = False
+    stage.exchange.counts_intervals = True
     start = T0 - 1990 * MINUTE
 
     pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, start, NOW))
 
     assert_same(joined(pages), expected(stage.exchange, Timeframe.MINUTE_1, start, NOW))
+    # Trades alone do not say whether the minute of the last one is over.
+    newest = stage.exchange.trades[-1][0]
+    assert pages[-2].cursor == newest - newest % MINUTE
 
 
 def test_a_future_bar_is_no_bar(stage: Stage) -> None:
