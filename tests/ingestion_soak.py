@@ -3,7 +3,7 @@
 `python -m tests.ingestion_soak [--symbols 30] [--days 7] [--kills 20] [--seed N]`. A sandbox serves so many
 symbols, hourly and by the minute. One pull meets no fault and nobody touches it. Another one meets all faults
 at random and is killed (`kill -9`) so many times, at random numbers of files of its lake and after random
-times; one that ends before the last kill is followed by another. Both data sets must have the same hash, every
+times; one that ends before the last kill is followed by another. Both data sets must have the same hash, all
 series the same bytes, the lake must verify and corrections must be listed. Exit 1 if anything differs.
 
 Time runs a hundred times as fast for whoever waits, so that the rate of the exchange is kept and not felt.

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from engine.data.ingestion.amounts import as_printed
 from engine.data.ingestion.finality import GRACE, UNSETTLED_BARS, final_until, sift, unsettled_from
 from engine.data.ingestion.gaps import missing_opens, months_backwards
 from engine.data.ingestion.outcome import Counts
@@ -176,7 +177,8 @@ class Ingestion:
             for proof in proofs(self.provider, self.key.instrument, self.timeframe, wanted):
                 if proof.payload:
                     self._archive(proof.payload, "proof")
-                bars = proof.bars if proof.is_certain else self._with_more_volume(proof.bars)
+                built = as_printed(proof.bars)
+                bars = built if proof.is_certain else self._with_more_volume(built)
                 self._append([bars], f"{self.provider.name} trades")
                 self._stop_if_wanted()
         except ProviderError as refused:
@@ -230,7 +232,7 @@ class Ingestion:
             forming=self.counts.forming + sifted.forming,
             future=self.counts.future + sifted.future,
         )
-        return sifted.final
+        return as_printed(sifted.final)
 
     def _archive(self, payload: bytes, what: str) -> None:
         number = self.first_reply + self.counts.replies

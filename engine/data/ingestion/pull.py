@@ -10,6 +10,7 @@ from engine.data.ingestion.crew import WORKERS, Listener, Task, ingest_all
 from engine.data.ingestion.finality import GRACE, final_until
 from engine.data.ingestion.one_series import Span
 from engine.data.ingestion.outcome import Outcome, Summary
+from engine.data.ingestion.venues import venue_of
 from engine.data.lake.datasets import DataSetVersion
 from engine.data.lake.lake import Lake
 from engine.data.providers.matrix import AssetClass, Purpose, classify
@@ -42,6 +43,8 @@ class PullRequest:
         Series that are worked on at once.
     grace
         Nanoseconds after its end at which a bar is final.
+    is_sandbox
+        Whether another address than the provider's own is asked; the lake keeps that apart.
     """
 
     name: str | None
@@ -54,6 +57,7 @@ class PullRequest:
     calendar: Calendar | None = None
     workers: int = WORKERS
     grace: int = GRACE
+    is_sandbox: bool = False
 
     def data_set(self, timeframe: Timeframe) -> str | None:
         """Return the name of the data set of a timeframe."""
@@ -77,7 +81,7 @@ def pull(request: PullRequest, *, lake: Lake, access: Access, listener: Listener
     permit_all(request.provider, request.symbols, start=request.start, purpose=Purpose.HISTORY, access=access)
     tasks = [
         Task(
-            key=_key(request.provider, symbol, timeframe),
+            key=_key(request, symbol, timeframe),
             span=_span(request, timeframe, calendar, now),
         )
         for timeframe in request.timeframes
@@ -158,8 +162,9 @@ def _span(request: PullRequest, timeframe: Timeframe, calendar: Calendar, now: i
     return Span(start=request.start, stop=stop, holes_from=request.start, calendar=calendar)
 
 
-def _key(provider: str, symbol: str, timeframe: Timeframe) -> SeriesKey:
-    return SeriesKey(venue=provider, kind=SeriesKind.BARS, instrument=symbol, timeframe=timeframe)
+def _key(request: PullRequest, symbol: str, timeframe: Timeframe) -> SeriesKey:
+    venue = venue_of(request.provider, is_sandbox=request.is_sandbox)
+    return SeriesKey(venue=venue, kind=SeriesKind.BARS, instrument=symbol, timeframe=timeframe)
 
 
 def _frozen(
@@ -171,7 +176,7 @@ def _frozen(
     return tuple(
         lake.freeze(
             request.data_set(timeframe) or request.name,
-            [_key(request.provider, symbol, timeframe) for symbol in request.symbols],
+            [_key(request, symbol, timeframe) for symbol in request.symbols],
             timeframe=timeframe,
             calendar=calendar,
             universe=request.universe,
