@@ -56,6 +56,9 @@ def test_a_median_of_a_neighbourhood_is_that_of_51_values() -> None:
     # Bar 60 is in the block of bars 51 to 67; those beside it begin at 34 and end at 84.
     assert NEIGHBOURHOOD == 51
     assert median[60] == np.median(values[34:85])
+    for block in range(1, 9):
+        first = 17 * block
+        assert (median[first : first + 17] == np.median(values[first - 17 : first + 34])).all()
 
 
 def test_sigma_of_normal_moves_is_theirs() -> None:

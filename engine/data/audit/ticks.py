@@ -213,7 +213,7 @@ def _comes_back(
 ) -> FloatArray:
     """Return by how many sigmas a value leaves and is left again, 0 where the way back is another one."""
     smaller = np.minimum(np.abs(there), np.abs(back))
-    returns = (there * back < 0) & (np.abs(there + back) < _COMES_BACK * smaller)
+    returns = np.abs(there + back) < _COMES_BACK * smaller
     return np.where(returns, np.minimum(np.abs(there) / sigma_there, np.abs(back) / sigma_back), 0.0)
 
 
