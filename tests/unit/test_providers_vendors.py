@@ -270,6 +270,31 @@ def test_polygon_follows_its_pages_and_dates_daily_bars_of_stocks() -> None:
     assert server.asked[0].query["adjusted"] == "false"
 
 
+@pytest.mark.parametrize("name", ["polygon", "alpaca"])
+def test_pages_that_lead_in_a_circle_are_left(name: str) -> None:
+    url = ""
+
+    def answers(_: Asked) -> Reply:
+        if name == "polygon":
+            return as_json(aggregates([("2024-03-12T04:00:00", 12)], f"{url}/v2/next?cursor=abc"))
+        return as_json({"bars": {"AAPL": []}, "next_page_token": "again"})
+
+    with on(name, answers) as (provider, server, _):
+        url = server.url
+        with pytest.raises(ProviderError, match="leads back"):
+            all_bars(provider, "AAPL", Timeframe.DAY_1, "2024-03-08", "2024-03-20")
+        assert len(server.asked) == 2
+
+
+def test_trades_that_do_not_go_on_are_left() -> None:
+    trade = {"a": 7, "p": "5", "q": "1", "f": 1, "l": 1, "T": at("2024-03-14") // 10**6, "m": True}
+    with (
+        on("binance", lambda _: as_json([trade])) as (provider, _, _),
+        pytest.raises(ProviderError, match="trades before 8"),
+    ):
+        list(provider.fetch_trades("BTC/USDT", at("2024-03-14"), at("2024-03-15")))
+
+
 def test_polygon_is_not_followed_to_another_host() -> None:
     reply = aggregates([("2024-03-12T04:00:00", 12)], "https://api.polygon.io.evil.example/v2?cursor=1")
     with on("polygon", lambda _: as_json(reply)) as (provider, server, _):

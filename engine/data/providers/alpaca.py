@@ -10,7 +10,7 @@ from engine.data.providers.errors import no_trades
 from engine.data.providers.matrix import AssetClass, Capability, capability, classify
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Page, Surroundings
-from engine.data.providers.replies import bar_series, decoded, mapping, number, rows_of
+from engine.data.providers.replies import bar_series, check_once, decoded, mapping, number, rows_of
 from engine.data.providers.stamping import from_iso, iso, midnights_of_dates
 from engine.data.providers.web import Query, Web
 from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
@@ -102,6 +102,7 @@ class Alpaca:
         if not is_crypto:
             query |= {"adjustment": "raw", "feed": self._feed.value}
         token = ""
+        followed: set[str] = set()
         while True:
             page = query | ({"page_token": token} if token else {})
             payload, (bars, token) = self._web.get(path, page, lambda reply: _read(reply, name))
@@ -113,6 +114,7 @@ class Alpaca:
             yield Page(payload=payload, series=kept, cursor=start)
             if not token:
                 return
+            check_once(_NAME, token, followed)
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Refuse: trades of stocks do not say who took.

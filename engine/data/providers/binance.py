@@ -86,6 +86,8 @@ class Binance:
         while start < stop:
             payload, rows = self._web.get("/api/v3/aggTrades", query | position, _read_trades)
             last = rows[-1] if rows else None
+            if last is not None and "fromId" in position and last[1] < int(position["fromId"]):
+                raise broken(_NAME, f"has trades before {position['fromId']}, from which on it was asked")
             series = trade_series([row for row in rows if start <= row[0] < stop])
             if last is not None:
                 start = stop if last[0] >= stop else max(start, last[0])

@@ -14,7 +14,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
 from engine.data.providers.matrix import MACRO_PREFIX, Capability, capability
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Page, Surroundings
-from engine.data.providers.replies import bar_series, decoded, mapping, number, rows_of, whole
+from engine.data.providers.replies import bar_series, broken, decoded, mapping, number, rows_of, whole
 from engine.data.providers.stamping import from_iso, iso_date
 from engine.data.providers.web import Query, Web
 from engine.data.series import BarSeries, TradeSeries
@@ -27,6 +27,7 @@ ROWS_A_PAGE: Final = 100_000
 _WINDOW_DAYS: Final = 5 * 365
 
 _NAME = "fred"
+_ROWS_MAX = 10_000_000
 _MISSING = "."
 _NAN = float("nan")
 
@@ -128,7 +129,10 @@ def _read(payload: bytes) -> tuple[list[_Vintage], int]:
         published, about = (from_iso(_NAME, cells.get(name)) for name in ("realtime_start", "date"))
         figure = _NAN if cells.get("value") == _MISSING else number(_NAME, cells.get("value"), "value")
         rows.append((published, about, figure))
-    return rows, whole(_NAME, reply.get("count"), "count")
+    total = whole(_NAME, reply.get("count"), "count")
+    if total > _ROWS_MAX:
+        raise broken(_NAME, f"speaks of {total} figures")
+    return rows, total
 
 
 def _news(rows: list[_Vintage], known_until: int) -> BarSeries:

@@ -13,6 +13,7 @@ from engine.data.providers.port import Page, Surroundings
 from engine.data.providers.replies import (
     NANOSECONDS_PER_MILLISECOND,
     bar_series,
+    check_once,
     decoded,
     instant,
     mapping,
@@ -87,6 +88,7 @@ class Polygon:
         path = f"/v2/aggs/ticker/{quote(_ticker(symbol), safe=':')}/range/{_SPANS[timeframe]}/{first}/{last}"
         query: Query = {"adjusted": "false", "sort": "asc", "limit": ROWS_A_PAGE}
         payload, (bars, following) = self._web.get(path, query, _read)
+        followed: set[str] = set()
         while True:
             if timeframe is Timeframe.DAY_1 and asset_class is AssetClass.STOCKS:
                 values = {name: getattr(bars, name) for name in BAR_VALUES}
@@ -96,6 +98,7 @@ class Polygon:
             yield Page(payload=payload, series=kept, cursor=start)
             if not following:
                 return
+            check_once(_NAME, following, followed)
             payload, (bars, following) = self._web.follow(following, _read)
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:

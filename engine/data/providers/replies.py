@@ -47,6 +47,19 @@ def broken(provider: str, what: str) -> PassingError:
     return PassingError(provider, f"a reply {what}", code=ProviderCode.INVALID_DATA)
 
 
+def check_once(provider: str, following: str, followed: set[str]) -> None:
+    """Refuse to follow a reply to a page that was asked for already: it would be followed for ever.
+
+    Raises
+    ------
+    PassingError
+        If `followed` holds it; else it is added.
+    """
+    if following in followed:
+        raise broken(provider, "leads back to a page that came before")
+    followed.add(following)
+
+
 def mapping(provider: str, value: object, name: str) -> Mapping[str, Any]:
     """Return a value that must be a JSON object."""
     if not isinstance(value, dict):
