@@ -13,6 +13,7 @@ from engine.data.ingestion.outcome import Counts, Outcome
 from engine.data.lake.lake import Lake
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.opening import Access, bucket_of, open_provider
+from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Provider
 from engine.data.series import SeriesKey
 
@@ -22,7 +23,11 @@ WORKERS: Final = 4
 ROUNDS: Final = 6
 """So often a series is begun again from what the lake holds, after a provider did not answer."""
 
+SANDBOX_REQUESTS_PER_SECOND: Final = 200.0
+
 _FIRST_WAIT_SECONDS: Final = 2.0
+# Who wants to stop waits no longer than this.
+_NAP_SECONDS: Final = 1.0
 _MAY_PASS: Final = frozenset(
     {ProviderCode.PROVIDER_ERROR, ProviderCode.RATE_LIMITED, ProviderCode.INVALID_DATA}
 )
@@ -65,10 +70,16 @@ def ingest_all(
     listener: Listener,
     workers: int = WORKERS,
     grace: int = GRACE,
+    is_sandbox: bool = False,
 ) -> tuple[Outcome, ...]:
     """Bring series up to date, several at once, and say what came of each, in the order of the tasks.
 
     A series that fails does not hold up the others.
+
+    Parameters
+    ----------
+    is_sandbox
+        Whether a sandbox is asked in the provider's place, which may be asked as fast as it answers.
 
     Raises
     ------
@@ -79,7 +90,11 @@ def ingest_all(
     KeyboardInterrupt
         After every thread has put into the lake what it had in hand.
     """
-    crew = _Crew(tasks, provider, lake, access, run, listener, grace)
+    world = access.surroundings
+    bucket = bucket_of(provider, world)
+    if is_sandbox:
+        bucket = Bucket(SANDBOX_REQUESTS_PER_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+    crew = _Crew(tasks, provider, lake, access, run, listener, grace, bucket)
     with ThreadPoolExecutor(max(1, min(workers, len(tasks))), thread_name_prefix="ingest") as pool:
         futures = [pool.submit(crew.work) for _ in range(max(1, min(workers, len(tasks))))]
         try:
@@ -104,12 +119,13 @@ class _Crew:
         run: str,
         listener: Listener,
         grace: int,
+        bucket: Bucket,
     ) -> None:
         self.stopping = threading.Event()
         self.outcomes: dict[SeriesKey, Outcome] = {}
         self._provider, self._lake, self._access, self._run = provider, lake, access, run
         self._listener, self._grace = listener, grace
-        self._bucket = bucket_of(provider, access.surroundings)
+        self._bucket = bucket
         self._waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
         for task in tasks:
             self._waiting.put(task)
@@ -163,10 +179,15 @@ class _Crew:
                 counts = counts.plus(ingestion.counts)
                 if not again:
                     return Outcome(key=task.key, counts=counts, failed=str(failed))
-                self._access.surroundings.sleep(_FIRST_WAIT_SECONDS * 2.0**number)
-                if self.stopping.is_set():
-                    raise StoppedError from failed
+                self._rest(_FIRST_WAIT_SECONDS * 2.0**number)
         raise AssertionError("unreachable: the last round returns or raises")
+
+    def _rest(self, seconds: float) -> None:
+        while seconds > 0:
+            if self.stopping.is_set():
+                raise StoppedError
+            self._access.surroundings.sleep(min(seconds, _NAP_SECONDS))
+            seconds -= _NAP_SECONDS
 
     def _advanced(self, key: SeriesKey, until: int) -> None:
         assert key.timeframe is not None

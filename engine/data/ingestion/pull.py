@@ -97,6 +97,7 @@ def pull(request: PullRequest, *, lake: Lake, access: Access, listener: Listener
         listener=listener,
         workers=request.workers,
         grace=request.grace,
+        is_sandbox=request.is_sandbox,
     )
     return Summary(run=run, outcomes=outcomes, data_sets=_frozen(request, lake, outcomes, calendar))
 

@@ -83,6 +83,7 @@ def sync(request: SyncRequest, *, lake: Lake, access: Access, listener: Listener
                 listener=listener,
                 workers=request.workers,
                 grace=request.grace,
+                is_sandbox=request.is_sandbox,
             )
         except ProviderError as refused:
             for key in keys:
