@@ -216,6 +216,30 @@ def test_a_feed_that_repeats_itself_is_stale_and_not_flat_as_well() -> None:
     assert "10 bars from here repeat" in found[0].message
 
 
+def test_one_lot_at_one_price_again_and_again_is_a_stale_feed_and_not_flat_as_well() -> None:
+    bars = quiet()
+    price = float(bars.close[99])
+    assert bars.volume is not None
+    still = (np.arange(300) >= 99) & (np.arange(300) < 115)
+    one_price = {name: np.where(still, price, getattr(bars, name)) for name in mutator.PRICES}
+    traded = mutator.with_fields(bars, one_price | {"volume": np.where(still, 7.0, bars.volume)})
+    silent = mutator.with_fields(bars, one_price | {"volume": np.where(still, 0.0, bars.volume)})
+
+    assert {kind for kind, row in places(traded) if 100 <= row <= 115} == {Kind.REPEATED}
+    assert {kind for kind, row in places(silent) if 100 <= row <= 115} == {Kind.ZERO_VOLUME, Kind.FLAT}
+
+
+def test_a_monday_dated_sunday_in_a_week_that_has_its_friday_is_no_week_of_another_clock() -> None:
+    random = np.random.default_rng(6)
+    bars = mutator.realistic(random, size=60, timeframe=Timeframe.DAY_1, calendar=Calendar.XNYS)
+    monday = int(np.flatnonzero(bars.stamps == np.datetime64("2015-02-02", "ns").astype(np.int64))[0])
+    stamps = bars.stamps.copy()
+    stamps[monday] -= NANOSECONDS_PER_DAY
+    found = inspect(replace(bars, stamps=stamps), Timeframe.DAY_1, Calendar.XNYS).findings()
+
+    assert {finding.kind for finding in found} == {Kind.GAP, Kind.OUTSIDE_CALENDAR}
+
+
 def test_weeks_from_sunday_to_thursday_are_one_day_early() -> None:
     random = np.random.default_rng(6)
     bars = mutator.realistic(random, size=60, timeframe=Timeframe.DAY_1, calendar=Calendar.XNYS)

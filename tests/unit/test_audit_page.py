@@ -85,10 +85,18 @@ def test_a_page_tells_what_was_found_with_row_value_and_picture() -> None:
 
 
 def test_names_of_a_stranger_are_text() -> None:
-    text = page.render(damaged("<script>alert(1)</script>\"'&"), made=MADE)
+    text = page.render(damaged("\"><script>alert(1)</script>'&"), made=MADE)
 
     assert "script" not in parsed(text).seen
     assert "&lt;script&gt;" in text
+
+
+def test_what_is_missing_differs_by_pattern_and_not_by_colour_alone() -> None:
+    text = page.render(damaged(), made=MADE)
+
+    assert '<pattern id="lacking"' in text
+    assert ".map .lack{fill:url(#lacking)}" in text
+    assert 'class="lack"' in text
 
 
 def test_health_stands_beside_the_scores() -> None:
