@@ -700,6 +700,21 @@ def test_requests_keep_to_the_rate() -> None:
     assert sum(world.slept) == pytest.approx(4.0)
 
 
+def test_who_was_told_to_wait_holds_the_others_back() -> None:
+    with serving(lambda _: as_json([kline(at("2024-03-11"), 5)])) as server:
+        world = World(NOW)
+        told: list[float] = []
+        # Attempts wait on a clock of their own: only the bucket shows on the world's.
+        bucket = Bucket(1e9, monotonic=lambda: 0.0, sleep=told.append)
+        provider = Binance(surroundings=world.surroundings, bucket=bucket, base_url=server.url)
+        server.faults = [Reply(b"{}", 429, {"Retry-After": "30"})]
+        ask(provider, "binance")
+        bucket.take()
+        provider.close()
+
+    assert told[-1] == pytest.approx(30.0)
+
+
 def test_nothing_is_asked_about_the_future() -> None:
     for name in GOOD:
         with on(name, lambda _: as_json([])) as (provider, server, _):
