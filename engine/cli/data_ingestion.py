@@ -161,6 +161,8 @@ def print_summary(console: Console, what: str, summary: "Summary", corrections: 
         )
     if counts.differences:
         lines.append(f"differed     {counts.differences:,} values from those of the trades, which were taken")
+    if counts.actions:
+        lines.append(f"actions      {counts.actions:,} splits and dividends that were not known")
     lines.append(f"run          {summary.run}, {counts.replies:,} replies archived")
     print_lines(console, lines)
     _print_corrections(console, corrections)

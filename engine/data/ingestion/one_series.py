@@ -2,8 +2,9 @@
 
 The order makes it safe to be killed anywhere. New history is appended oldest first, so what is older than the
 watermark is there, but for holes. Each run reads the last bars below the watermark again, since the run that
-wrote them may have been killed before it looked twice; then holes, bars that are told differently now and
-bars too young to be trusted are built from trades. Where there are trades, nothing else corrects a bar.
+wrote them may have been killed before it looked twice, and settles what is told differently before it moves
+the watermark; then holes, and bars too young to be trusted, are built from trades. Where there are trades,
+nothing else corrects a bar.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from engine.data.actions import Fact, kind_of
 from engine.data.ingestion.amounts import as_printed
 from engine.data.ingestion.finality import GRACE, UNSETTLED_BARS, final_until, sift, unsettled_from
 from engine.data.ingestion.gaps import missing_opens, months_backwards
@@ -20,7 +22,7 @@ from engine.data.ingestion.proof import proofs
 from engine.data.lake.lake import Lake
 from engine.data.providers.bars import between
 from engine.data.providers.errors import ProviderCode, ProviderError
-from engine.data.providers.port import Page, Provider
+from engine.data.providers.port import ActionSeen, Page, Provider
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey
 from engine.domain.panel import IntArray
 from engine.domain.time import Calendar, Timeframe
@@ -106,50 +108,73 @@ class Ingestion:
             If the user wants to stop.
         """
         began = self.now()
-        step = self.timeframe.nanoseconds
         span = replace(span, stop=min(span.stop, final_until(began, self.timeframe, self.grace)))
         if span.start >= span.stop:
             return self.counts
         first, last = self._first(), self.lake.watermark(self.key)
-        if first is not None:
-            for start, stop in months_backwards(span.start, min(first, span.stop)):
-                self._take_older(start, stop)
-        begins = span.start if last is None else max(span.start, last - (span.reread_bars - 1) * step)
-        doubtful = self._take_newer(begins, span.stop)
-        young = np.arange(0, dtype=np.int64)
-        if span.stop > unsettled_from(began, self.timeframe):
-            young = self._known(max(span.start, unsettled_from(began, self.timeframe)), span.stop).stamps
-        self._prove(span, np.union1d(doubtful, young))
+        if first is not None and span.start < first:
+            self._take_older(span.start, min(first, span.stop))
+        self._take_newer(span, span.start if last is None else last)
+        unsettled = max(span.start, unsettled_from(began, self.timeframe))
+        young = self._known(unsettled, span.stop).stamps
+        self._prove(np.union1d(self._missing(span), young), span)
         self.advanced(self.key, span.stop)
         return self.counts
 
     # --- history ---------------------------------------------------------------------------------------
 
     def _take_older(self, start: int, stop: int) -> None:
-        """Append what lies before all that is known, at once: half of it would make the rest late."""
-        kept = [self._sifted(page) for page in self._bars(start, stop)]
-        self._append(kept, self.provider.name)
+        """Append what lies before all that is known, month by month backwards.
 
-    def _take_newer(self, start: int, stop: int) -> IntArray:
-        """Append what is not known from `start` on; return the opens of bars that are told differently."""
-        held: list[BarSeries] = []
+        A month is appended at once: half of it would make the rest late, and what a kill cuts off is older
+        than all that is known once more.
+        """
+        for begins, ends in months_backwards(self._first_given(start, stop), stop):
+            self._append([self._sifted(page) for page in self._bars(begins, ends)], self.provider.name)
+
+    def _first_given(self, start: int, stop: int) -> int:
+        """Return the open of the first bar that the provider has, `stop` if there is none before it.
+
+        Years before a listing are one question then and not one for each month.
+        """
+        for page in self._bars(start, stop):
+            bars = self._sifted(page)
+            if len(bars):
+                return int(bars.stamps[0])
+        return stop
+
+    def _take_newer(self, span: Span, last: int) -> None:
+        """Read the last bars again and settle what is in doubt of them, then append what is not known."""
+        start = max(span.start, last - (span.reread_bars - 1) * self.timeframe.nanoseconds)
+        # A bar that was told once and is not told again may be the one that was told wrong.
+        untold = self._known(start, last + 1).stamps
         doubtful: list[IntArray] = []
+        held: list[BarSeries] = []
+        is_settled = False
         try:
-            for page in self._bars(start, stop):
-                new, different = self._compared(self._sifted(page))
+            for page in self._bars(start, span.stop):
+                given = self._sifted(page)
+                untold = np.setdiff1d(untold, given.stamps, assume_unique=True)
+                new, different = self._compared(given)
                 held.append(new)
-                doubtful += [different, np.array([each.stamp for each in page.differences], dtype=np.int64)]
-                self.counts = replace(
-                    self.counts, differences=self.counts.differences + len(page.differences)
-                )
-                if len(held) == PAGES_HELD:
+                doubtful.append(different)
+                told = len(page.differences) + len(page.day_differences)
+                self.counts = replace(self.counts, differences=self.counts.differences + told)
+                if page.cursor > last and not is_settled:
+                    self._prove(np.unique(np.concatenate([untold, *doubtful])), span)
+                    is_settled = True
+                if is_settled and len(held) >= PAGES_HELD:
                     self._append(held, self.provider.name)
                     held.clear()
                     self.advanced(self.key, page.cursor)
+            if not is_settled:
+                self._prove(np.unique(np.concatenate([untold, *doubtful])), span)
+                is_settled = True
         finally:
-            # Whatever goes wrong with the next page, these are paid for.
-            self._append(held, self.provider.name)
-        return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *doubtful]))
+            # Whatever goes wrong with the next page, these are paid for; but the watermark must not step
+            # over what is in doubt.
+            if is_settled:
+                self._append(held, self.provider.name)
 
     def _compared(self, given: BarSeries) -> tuple[BarSeries, IntArray]:
         """Return the bars that the lake does not have, and the opens of those that it has otherwise."""
@@ -168,9 +193,8 @@ class Ingestion:
 
     # --- holes and doubts ------------------------------------------------------------------------------
 
-    def _prove(self, span: Span, doubtful: IntArray) -> None:
+    def _prove(self, wanted: IntArray, span: Span) -> None:
         """Ask for what is missing and what is in doubt a second time, in another way if there is one."""
-        wanted = np.union1d(self._missing(span), doubtful[(doubtful >= span.start) & (doubtful < span.stop)])
         if not len(wanted):
             return
         try:
@@ -184,7 +208,7 @@ class Ingestion:
         except ProviderError as refused:
             if refused.code is not ProviderCode.NOT_OFFERED:
                 raise
-            self._ask_again(span, doubtful)
+            self._ask_again(wanted, span)
 
     def _with_more_volume(self, given: BarSeries) -> BarSeries:
         """Return the bars that are not known, or are known with less volume than they have here."""
@@ -195,22 +219,22 @@ class Ingestion:
         less = both[~(_at(given, both).volume > _at(known, both).volume)]
         return _at(given, given.stamps[~np.isin(given.stamps, less)])
 
-    def _ask_again(self, span: Span, doubtful: IntArray) -> None:
-        """Ask who has no trades for the same bars until no new ones come; what it says last is taken."""
+    def _ask_again(self, wanted: IntArray, span: Span) -> None:
+        """Ask who has no trades for the same bars while new ones come; what it says last is taken."""
         known = self._known(span.start, span.stop).stamps
+        # What lies before the first bar has just been asked for: it was not listed yet.
+        wanted = wanted[wanted > known[0]] if len(known) else wanted[:0]
         for _ in range(_LOOKS):
-            missing = self._missing(span)
-            # What lies before the first bar has just been asked for: it was not listed yet.
-            wanted = np.union1d(missing[missing > known[0]] if len(known) else missing[:0], doubtful)
             if not len(wanted):
                 return
-            before = self.counts
-            start, stop = int(wanted[0]), int(wanted[-1]) + self.timeframe.nanoseconds
-            for page in self._bars(start, min(stop, span.stop)):
+            stop = int(wanted[-1]) + self.timeframe.nanoseconds
+            for page in self._bars(int(wanted[0]), min(stop, span.stop)):
                 self._append([self._sifted(page)], self.provider.name)
-            doubtful = doubtful[:0]
-            if self.counts.late + self.counts.new == before.late + before.new:
+            known = self._known(int(wanted[0]), stop).stamps
+            left = np.setdiff1d(wanted, known, assume_unique=True)
+            if len(left) == len(wanted):
                 return
+            wanted = left
 
     def _missing(self, span: Span) -> IntArray:
         start = max(span.start, span.holes_from)
@@ -222,6 +246,8 @@ class Ingestion:
     def _bars(self, start: int, stop: int) -> Iterator[Page[BarSeries]]:
         for page in self.provider.fetch_bars(self.key.instrument, self.timeframe, start, stop):
             self._archive(page.payload, "bars")
+            # Before the bars: who goes on from the watermark must not step over a split.
+            self._record(page.actions)
             yield page
             self._stop_if_wanted()
 
@@ -238,6 +264,21 @@ class Ingestion:
         number = self.first_reply + self.counts.replies
         self.lake.archive(self.run, f"{self.key} {what} {number:06}", payload)
         self.counts = replace(self.counts, replies=self.counts.replies + 1)
+
+    def _record(self, actions: tuple[ActionSeen, ...]) -> None:
+        for action in actions:
+            fact = Fact(
+                venue=self.key.venue,
+                ticker=self.key.instrument,
+                kind=kind_of(action.what),
+                effective_at=action.effective_at,
+                what=action.what,
+                known_at=self.now(),
+                source=self.provider.name,
+                run=self.run,
+            )
+            if self.lake.record_action(fact):
+                self.counts = replace(self.counts, actions=self.counts.actions + 1)
 
     def _append(self, pages: list[BarSeries], source: str) -> None:
         series = _joined(pages)

@@ -20,6 +20,8 @@ class Counts:
         Refused since they were not over, or had not even begun.
     differences
         Values on which the provider's bars and its own trades did not agree; the trades were taken.
+    actions
+        Splits and dividends that were not known.
     replies
         Archived with the run.
     """
@@ -31,6 +33,7 @@ class Counts:
     forming: int = 0
     future: int = 0
     differences: int = 0
+    actions: int = 0
     replies: int = 0
 
     def plus(self, other: "Counts") -> "Counts":
