@@ -1,5 +1,6 @@
 """`pull` from the sandbox through the real ccxt: what the lake ends with is what the market's trades say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,9 @@ def test_every_reply_is_archived_with_its_run(market: Market, home: Path) -> Non
     assert len(archived) == summary.counts.replies > 0
 
 
-FAULTS = "random,revised=0.8,missing=0.1,late=0.3,future=0.3"
+# Often enough that few requests meet most of them, whichever thread asks first.
+TRANSPORT = "429=0.04,5xx=0.04,busy=0.04,truncated=0.04,empty=0.04,closed=0.04,latency=0.01"
+FAULTS = f"random,{TRANSPORT},revised=0.8,missing=0.1,late=0.3,future=0.3,frozen=0.05"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -181,3 +184,17 @@ def test_progress_ends_at_the_whole(market: Market, tmp_path: Path) -> None:
         )
 
     assert max(done for done, _, _ in heard.progress) == heard.progress[0][1]
+
+
+def test_requests_keep_the_rate_of_the_provider(market: Market, tmp_path: Path) -> None:
+    world = World()
+    with sandbox(market) as running:
+        summary = pull(
+            replace(request(HOUR), workers=1),
+            lake=Lake(tmp_path / "lake"),
+            access=world.access(running.url),
+            listener=Heard(),
+        )
+
+    # ccxt counts 1.2 seconds for each page; the list of markets is asked for first and counts twice.
+    assert world.slept == pytest.approx(1.2 * (summary.counts.replies + 1), abs=0.01)
