@@ -78,6 +78,7 @@ class FakeExchange:
     bars_a_page: int = 50
     trades_a_page: int = 40
     actions: tuple[ActionSeen, ...] = ()
+    trades_stand_still_at: int = 2**62
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     name: str = "kraken"
 
@@ -110,8 +111,9 @@ class FakeExchange:
             raise ProviderError(ProviderCode.NOT_OFFERED, self.name, "gives no trades")
         self.asked.append(("trades", start, stop))
         stamps = self.trades.stamps
-        at, last = (int(row) for row in np.searchsorted(stamps, (start, min(stop, self.now))))
-        there_are_more = len(stamps) > last and int(stamps[last]) < self.now
+        shown = min(self.now, self.trades_stand_still_at)
+        at, last = (int(row) for row in np.searchsorted(stamps, (start, min(stop, shown))))
+        there_are_more = len(stamps) > last and int(stamps[last]) < shown
         while True:
             self._fail()
             page = self.trades.rows(at, min(at + self.trades_a_page, last))

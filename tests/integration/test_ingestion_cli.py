@@ -173,24 +173,47 @@ def test_a_sync_that_cannot_be_is_one_error(options: list[str], message: str) ->
     assert message in str(result.exception)
 
 
-def test_ctrl_c_ends_a_pull_and_the_same_command_goes_on(exchange: BackgroundSandbox, home: Path) -> None:
-    set_faults(exchange, "latency=0.5")
-    arguments = ["mine", "--symbols", "BTC/USD,ETH/USD", "--start", day(4), "--timeframe", "1m"]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from engine.cli.data_pull import app; app()",
-            *arguments,
-            "--url",
-            exchange.url,
-        ],
+def started(module: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from engine.cli.{module} import app; app()", *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_universe_is_pulled_by_its_name() -> None:
+    assert len(data_pull._symbols(None, "UNIVERSE_V1")) == 30
+    assert data_pull._symbols(" BTC/USD, ETH/USD,", None) == ("BTC/USD", "ETH/USD")
+
+
+def test_a_sync_on_a_schedule_looks_at_once_and_waits_until_ctrl_c(exchange: BackgroundSandbox) -> None:
+    pull(exchange)
+    process = started("data_sync", "--url", exchange.url, "--every", "30m", "--json")
+    try:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not lines or lines[-1] not in ("}\n", ""):
+            lines.append(process.stdout.readline())
+        is_waiting = process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    told = json.loads("".join(lines))
+    assert told["complete"] is True
+    assert told["run"].startswith("sync-")
+    assert is_waiting
+    assert process.returncode != 0
+
+
+def test_ctrl_c_ends_a_pull_and_the_same_command_goes_on(exchange: BackgroundSandbox, home: Path) -> None:
+    set_faults(exchange, "latency=0.5")
+    arguments = ["mine", "--symbols", "BTC/USD,ETH/USD", "--start", day(4), "--timeframe", "1m"]
+    process = started("data_pull", *arguments, "--url", exchange.url)
     raw = home / "state" / "lake" / "raw"
     try:
         until = time.monotonic() + 60

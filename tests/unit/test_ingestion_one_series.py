@@ -129,6 +129,40 @@ def test_a_bar_that_was_told_wrong_and_is_not_told_again_is_looked_at(lake: Lake
     assert np.array_equal(lake.read(KEY).close, provider.truth(START + 220 * STEP).close)
 
 
+def test_trades_that_stand_still_take_nothing_away(lake: Lake) -> None:
+    provider = exchange()
+    ingest(lake, provider)
+    right = lake.read(KEY)
+    # In the middle of the trades of a bar that is looked at again.
+    row = int(np.searchsorted(provider.trades.stamps, START + 197 * STEP))
+    while int(provider.trades.stamps[row + 1]) // STEP != int(provider.trades.stamps[row]) // STEP:
+        row += 1
+    provider.trades_stand_still_at = int(provider.trades.stamps[row + 1])
+
+    counts = ingest(lake, provider)
+
+    assert counts.corrected == 0
+    assert lake.read(KEY).volume.tolist() == right.volume.tolist()
+
+
+def test_half_a_bar_of_a_feed_that_stands_still_is_made_whole_by_the_next_look(lake: Lake) -> None:
+    provider = exchange()
+    row = int(np.searchsorted(provider.trades.stamps, START + 197 * STEP))
+    while int(provider.trades.stamps[row + 1]) // STEP != int(provider.trades.stamps[row]) // STEP:
+        row += 1
+    provider.trades_stand_still_at, provider.left_out = int(provider.trades.stamps[row + 1]), 1.0
+    ingest(lake, provider)
+    held = lake.read(KEY)
+    assert held.volume[-1] < provider.truth(int(held.stamps[-1]) + 1).volume[-1]
+    provider.trades_stand_still_at, provider.left_out = 2**62, 0.0
+
+    ingest(lake, provider)
+
+    assert lake.read(KEY).volume.tolist() == pytest.approx(
+        provider.truth(START + 200 * STEP).volume.tolist(), rel=1e-14
+    )
+
+
 def test_a_provider_without_trades_corrects_itself(lake: Lake) -> None:
     provider = exchange()
     provider.has_trades, provider.wrong = False, 1.0
