@@ -197,18 +197,25 @@ class Ingestion:
         """Ask for what is missing and what is in doubt a second time, in another way if there is one."""
         if not len(wanted):
             return
+        source = f"{self.provider.name} trades"
+        # Many replies tell of a bar or two: they become one part of the lake.
+        held: list[BarSeries] = []
         try:
             for proof in proofs(self.provider, self.key.instrument, self.timeframe, wanted):
                 if proof.payload:
                     self._archive(proof.payload, "proof")
                 built = as_printed(proof.bars)
-                bars = built if proof.is_certain else self._with_more_volume(built)
-                self._append([bars], f"{self.provider.name} trades")
+                held.append(built if proof.is_certain else self._with_more_volume(built))
+                if len(held) == PAGES_HELD:
+                    self._append(held, source)
+                    held.clear()
                 self._stop_if_wanted()
         except ProviderError as refused:
             if refused.code is not ProviderCode.NOT_OFFERED:
                 raise
             self._ask_again(wanted, span)
+        finally:
+            self._append(held, source)
 
     def _with_more_volume(self, given: BarSeries) -> BarSeries:
         """Return the bars that are not known, or are known with less volume than they have here."""
