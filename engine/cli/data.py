@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.data_audit import audit
 from engine.cli.data_documents import (
-    FINDINGS_IN_JSON,
     bar_document,
     facts_document,
-    findings_documents,
     iso,
     print_json,
     refusal_document,
 )
+from engine.cli.data_pull import pull
 from engine.cli.data_screen import (
     Mark,
     make_console,
@@ -26,6 +26,7 @@ from engine.cli.data_screen import (
     print_refusal,
     print_verdict,
 )
+from engine.cli.data_sync import sync
 from engine.domain.panel import Adjustment
 from engine.domain.time import Calendar, Timeframe
 
@@ -219,45 +220,9 @@ def show(
     )
 
 
-@app.command()
-def audit(name: _Name, as_json: _Json = False) -> None:
-    """Check the bars of a data set again. Exit 1 if they have errors."""
-    from engine.data import catalogue, quality
-    from engine.data.findings import capped, counts
-
-    manifest = catalogue.manifest(name)
-    # Reading compares the bars, the sealed ones too, with the content hash.
-    panel = catalogue.load(name)
-    parts = quality.of_panel(panel)
-    errors = [finding for bars in parts for finding in quality.errors(bars)]
-    warnings = [] if errors else quality.audit(parts, panel.timeframe, panel.calendar)
-    if as_json:
-        print_json(
-            {
-                "name": name,
-                "content_hash": manifest.content_hash,
-                "rows_checked": len(panel),
-                "sealed_rows": manifest.holdout_rows,
-                "errors": counts(errors),
-                "warnings": counts(warnings),
-                "findings": findings_documents(capped([*errors, *warnings], FINDINGS_IN_JSON)),
-                "import_warnings": dict(manifest.warning_counts),
-            }
-        )
-    else:
-        console = make_console()
-        mark = Mark.REFUSED if errors else Mark.DONE
-        found = f"{len(errors):,} errors, " if errors else "no errors, "
-        print_verdict(console, mark, name, f"{found}{len(warnings):,} warnings in {len(panel):,} bars")
-        print_lines(console, [f"hash         {manifest.content_hash} (bars agree)"])
-        stored = sum(manifest.warning_counts.values())
-        judged = f", judged at the import: {stored:,} warnings in the whole set" if stored else ""
-        print_lines(console, [f"sealed       {manifest.holdout_rows:,} bars{judged}"])
-        print_findings(console, "errors", errors, None)
-        print_findings(console, "looks wrong", warnings, None)
-        print_lines(console, ["", f"next   engine data show {name}"])
-    if errors:
-        raise typer.Exit(CHECK_SAID_NO)
+app.command("audit")(audit)
+app.command("pull")(pull)
+app.command("sync")(sync)
 
 
 def _known_symbol(panel: "Panel", symbol: str | None) -> str:

@@ -32,6 +32,7 @@ COMMANDS = {
     "parity": ("engine.cli.parity", "Prove that a session did what a backtest of its bars does"),
     "replay": ("engine.cli.replay", "Work a session again from its journal alone"),
     "journal": ("engine.cli.journal", "Find, verify and read the journals"),
+    "sandbox": ("engine.cli.sandbox", "Serve a practice exchange on this machine that ccxt takes for Kraken"),
 }
 
 INTERRUPTED = 130

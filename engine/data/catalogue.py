@@ -1,31 +1,51 @@
-"""Data sets by name: packaged samples and imported files alike, cut off before the hold-out."""
+"""Data sets by name: packaged samples, imported files and the lake's alike, cut off before the hold-out.
+
+A data set of the lake has versions: `mine` is the newest, `mine@2` is the second.
+"""
 
 import difflib
+import re
+from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.data import store
-from engine.data.manifest import DataSetInfo, Manifest, Origin, describe
+from engine.data.manifest import DataSetInfo, Manifest, Origin, describe, holdout_rows
 from engine.data.packaged import PACKAGED, PackagedSet
 from engine.domain.errors import InputError
 from engine.domain.panel import PRICE_FIELDS, Panel
+from engine.home import state_folder
+
+if TYPE_CHECKING:
+    from engine.data.lake.lake import Lake
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
-def load(name: str, *, sealed: bool = True) -> Panel:
+def load(name: str, *, sealed: bool = True, as_of: int | None = None) -> Panel:
     """Return the bars of a data set, which end where its hold-out begins.
 
     Parameters
     ----------
     sealed
         False reads the hold-out too. Only `engine.data.holdout` does that, and journals it.
+    as_of
+        UTC nanoseconds: what was known then of a data set of the lake. None: all of it.
 
     Raises
     ------
     InputError
-        For a name that is not known, and for a set whose bars do not have the hash of its manifest.
+        For a name that is not known, and for a set whose bars do not have the hash of its manifest. For a
+        moment, where nobody wrote down when the bars were learned.
     """
     _require_known(name)
+    base, version = parsed(name)
+    if base in lake_names():
+        return _lake_panel(name, base, version, sealed=sealed, as_of=as_of)
+    if as_of is not None:
+        raise InputError(f"data set {name}: is not in the lake, so nobody knows when its bars were learned")
     whole = _packaged_panel(name) if name in PACKAGED else store.read_panel(name)
     if not sealed:
         return whole
@@ -35,27 +55,85 @@ def load(name: str, *, sealed: bool = True) -> Panel:
 def manifest(name: str) -> Manifest:
     """Return what is known about a data set, its hold-out included."""
     _require_known(name)
+    base, version = parsed(name)
+    if base in lake_names():
+        return replace(_lake_manifest(base, version), name=name)
     return _packaged_manifest(name) if name in PACKAGED else store.read_manifest(name)
 
 
+def lake() -> "Lake":
+    """Return the lake of this home."""
+    # It brings pyarrow, which a worker that plays a packaged set does without.
+    from engine.data.lake.lake import Lake
+
+    return Lake(state_folder() / "lake")
+
+
+def lake_names() -> tuple[str, ...]:
+    """Return the data sets of the lake, in alphabetical order."""
+    return lake().data_sets() if (state_folder() / "lake").is_dir() else ()
+
+
+def parsed(name: str) -> tuple[str, int | None]:
+    """Return the name of a data set without its version, and the version; None where it says none."""
+    base, at, version = name.partition("@")
+    return (base, int(version)) if at and _VERSION.fullmatch(version) else (name, None)
+
+
+def require_free(name: str) -> None:
+    """Refuse a name for a data set of the lake that stands for another data set already.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    # Some file systems do not tell upper from lower case.
+    taken = [known for known in (*PACKAGED, *store.names()) if known.lower() == name.lower()]
+    taken += [known for known in lake_names() if known.lower() == name.lower() and known != name]
+    if taken:
+        raise InputError(f"a data set {taken[0]} exists already, and is not this one; choose another name")
+
+
 def names() -> list[DataSetInfo]:
-    """Return a line for each data set that can be read: packaged ones, then imported ones."""
+    """Return a line for each data set that can be read: packaged ones, imported ones, then the lake's."""
     packaged = [_packaged_info(name, facts) for name, facts in PACKAGED.items()]
     broken = damaged()
-    return packaged + [
-        _imported_info(store.read_manifest(name)) for name in store.names() if name not in broken
-    ]
+    imported = [store.read_manifest(name) for name in store.names() if name not in broken]
+    frozen = [_lake_manifest(name) for name in lake_names() if name not in broken]
+    return packaged + [_stored_info(known) for known in (*imported, *frozen)]
 
 
 def damaged() -> dict[str, str]:
-    """Return the imported data sets whose manifest cannot be read, with the reason."""
+    """Return the imported data sets and the lake's whose manifest cannot be read, with the reason."""
     reasons = {}
-    for name in store.names():
-        try:
-            store.read_manifest(name)
-        except InputError as error:
-            reasons[name] = str(error)
+    for read, known in ((store.read_manifest, store.names()), (_lake_manifest, lake_names())):
+        for name in known:
+            try:
+                read(name)
+            except InputError as error:
+                reasons[name] = str(error)
     return reasons
+
+
+def _lake_manifest(base: str, version: int | None = None) -> Manifest:
+    return lake().version(base, version).manifest
+
+
+def _lake_panel(name: str, base: str, version: int | None, *, sealed: bool, as_of: int | None) -> Panel:
+    frozen = lake().version(base, version)
+    if as_of is None:
+        # What is sealed is not even decoded.
+        stop = frozen.sealed_from if sealed else None
+        return replace(lake().load_panel(base, version=frozen.version, stop=stop), name=name)
+    then = replace(lake().load_panel(base, version=frozen.version, as_of=as_of), name=name)
+    if not sealed:
+        return then
+    # Fewer bars were known: the last ones of them are sealed, and so is whatever is sealed today.
+    open_rows = len(then) - holdout_rows(then)
+    if frozen.sealed_from is not None:
+        open_rows = min(open_rows, int(np.searchsorted(then.timestamps, frozen.sealed_from)))
+    return _copied(then.rows(0, open_rows))
 
 
 @cache
@@ -94,10 +172,10 @@ def _packaged_info(name: str, facts: PackagedSet) -> DataSetInfo:
     )
 
 
-def _imported_info(known: Manifest) -> DataSetInfo:
+def _stored_info(known: Manifest) -> DataSetInfo:
     return DataSetInfo(
         name=known.name,
-        origin=Origin.IMPORTED,
+        origin=known.origin,
         description=known.source,
         timeframe=known.timeframe,
         calendar=known.calendar,
@@ -130,8 +208,18 @@ def _copied(panel: Panel) -> Panel:
 
 
 def _require_known(name: str) -> None:
-    known = (*PACKAGED, *store.names())
+    of_lake = lake_names()
+    known = (*PACKAGED, *store.names(), *of_lake)
+    base, version = parsed(name)
+    if known.count(base) > 1:
+        raise InputError(
+            f"data set {base!r} stands for two: one of the lake and another one; remove one of them"
+        )
     if name in known:
+        return
+    if base in of_lake:
+        # The lake says which versions there are.
+        lake().version(base, version)
         return
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""

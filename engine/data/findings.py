@@ -35,13 +35,18 @@ class Kind(StrEnum):
     NEGATIVE_VOLUME = "negative_volume"
     HIGH_BELOW_LOW = "high_below_low"
     OUTSIDE_RANGE = "outside_range"
+    FUTURE = "future"
 
     GAP = "gap"
     OUTSIDE_CALENDAR = "outside_calendar"
     OFF_GRID = "off_grid"
+    TIME_ZONE_SLIP = "time_zone_slip"
     BAD_TICK = "bad_tick"
+    VOLUME_SPIKE = "volume_spike"
     SUSPECTED_SPLIT = "suspected_split"
+    IDENTITY_BREAK = "identity_break"
     ZERO_VOLUME = "zero_volume"
+    REPEATED = "repeated"
     FLAT = "flat"
     STALE = "stale"
 
@@ -56,9 +61,13 @@ _WARNINGS = frozenset(
         Kind.GAP,
         Kind.OUTSIDE_CALENDAR,
         Kind.OFF_GRID,
+        Kind.TIME_ZONE_SLIP,
         Kind.BAD_TICK,
+        Kind.VOLUME_SPIKE,
         Kind.SUSPECTED_SPLIT,
+        Kind.IDENTITY_BREAK,
         Kind.ZERO_VOLUME,
+        Kind.REPEATED,
         Kind.FLAT,
         Kind.STALE,
     }

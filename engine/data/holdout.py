@@ -234,14 +234,19 @@ def seal(name: str) -> Seal | None:
 
 
 def _is_of(opening: Opening, name: str, content_hash: str) -> bool:
-    return opening.data == name or opening.content_hash == content_hash
+    return _is_same_set(opening.data, name) or opening.content_hash == content_hash
+
+
+def _is_same_set(one: str, other: str) -> bool:
+    # Versions of one data set share their bars: what was seen in one is not unseen in the next.
+    return catalogue.parsed(one)[0] == catalogue.parsed(other)[0]
 
 
 def _first(log: "_Log", name: str, content_hash: str, request: Request) -> Opening | None:
     for opening in log.openings:
         before = opening.request
         # Neither the same bars under another name nor some bars more under the same name are unseen.
-        if content_hash != opening.content_hash and name != opening.data:
+        if content_hash != opening.content_hash and not _is_same_set(name, opening.data):
             continue
         if before.identity_hash and before.identity_hash == request.identity_hash:
             return opening

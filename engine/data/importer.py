@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import quality, store
+from engine.data import catalogue, quality, store
+from engine.data.audit.report import audit
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
 from engine.data.findings import Finding, Kind, capped, counts, listing, positions
@@ -103,7 +104,8 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         raise ImportRefusedError(request.name, _in_file_order(findings, files))
     parts = sorted((_adjusted(part, request.adjustment) for part in parts), key=lambda part: part.bars.symbol)
     panel = _panel(request, calendar, parts)
-    warnings = quality.audit([part.bars for part in parts], request.timeframe, calendar)
+    audited = audit((part.bars for part in parts), request.timeframe, calendar, name=request.name)
+    warnings = audited.findings()
     manifest = describe(
         panel,
         origin=Origin.IMPORTED,
@@ -125,6 +127,9 @@ def _check_name(request: Request) -> None:
         raise InputError(
             f"{name} is the name of a packaged sample; choose another one, e.g. my-{name.lower()}"
         )
+    frozen = [known for known in catalogue.lake_names() if known.lower() == name.lower()]
+    if frozen:
+        raise InputError(f"{frozen[0]} is the name of a data set of the lake; choose another one")
     # Some file systems do not tell upper from lower case.
     same = [known for known in store.names() if known.lower() == name.lower()]
     if same and not (request.replace and same == [name]):

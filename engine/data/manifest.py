@@ -18,6 +18,7 @@ class Origin(StrEnum):
 
     PACKAGED = "packaged"
     IMPORTED = "imported"
+    LAKE = "lake"
 
 
 @dataclass(frozen=True, kw_only=True)

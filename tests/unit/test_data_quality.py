@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from engine.data import quality
+from engine.data.audit.checks import inspect
+from engine.data.audit.report import audit
 from engine.data.findings import Finding, Kind, capped, listing
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray
@@ -52,8 +54,12 @@ def scaled_from(bars: Bars, at: int, ratio: float) -> Bars:
     )
 
 
+def looks_wrong(bars: Bars, timeframe: Timeframe, calendar: Calendar) -> list[Finding]:
+    return inspect(bars, timeframe, calendar).findings()
+
+
 def warned(bars: Bars, timeframe: Timeframe = Timeframe.DAY_1) -> list[tuple[Kind, int]]:
-    found = quality.warnings(bars, timeframe, Calendar.ALWAYS)
+    found = looks_wrong(bars, timeframe, Calendar.ALWAYS)
     return [(finding.kind, finding.row) for finding in found]
 
 
@@ -92,14 +98,14 @@ def test_a_crash_that_stays_is_no_bad_tick_and_no_split() -> None:
 
 
 def test_a_price_that_halves_over_night_and_stays_is_a_suspected_split() -> None:
-    found = quality.warnings(scaled_from(calm(), 100, 0.5), Timeframe.DAY_1, Calendar.ALWAYS)
+    found = looks_wrong(scaled_from(calm(), 100, 0.5), Timeframe.DAY_1, Calendar.ALWAYS)
 
     assert [(finding.kind, finding.row) for finding in found] == [(Kind.SUSPECTED_SPLIT, 101)]
     assert "a factor of about 1/2" in found[0].message
 
 
 def test_a_reverse_split_is_named_by_its_factor() -> None:
-    found = quality.warnings(scaled_from(calm(), 100, 10.0), Timeframe.DAY_1, Calendar.ALWAYS)
+    found = looks_wrong(scaled_from(calm(), 100, 10.0), Timeframe.DAY_1, Calendar.ALWAYS)
 
     assert [finding.kind for finding in found] == [Kind.SUSPECTED_SPLIT]
     assert "a factor of about 10 " in found[0].message
@@ -130,7 +136,7 @@ def test_a_gap_is_reported_at_the_row_after_it() -> None:
         volume=bars.volume[kept],
     )
 
-    found = quality.warnings(bars, Timeframe.DAY_1, Calendar.ALWAYS)
+    found = looks_wrong(bars, Timeframe.DAY_1, Calendar.ALWAYS)
 
     assert [(finding.kind, finding.row) for finding in found] == [(Kind.GAP, 51)]
     assert found[0].value == "1970-02-20 00:00 UTC to 1970-02-22 00:00 UTC"
@@ -140,7 +146,7 @@ def test_a_gap_is_reported_at_the_row_after_it() -> None:
 def test_bars_of_a_closed_exchange_are_outside_the_calendar() -> None:
     bars = replace(calm(), stamps=calm().stamps + 18_000 * NANOSECONDS_PER_DAY)
 
-    found = quality.warnings(bars, Timeframe.DAY_1, Calendar.XNYS)
+    found = looks_wrong(bars, Timeframe.DAY_1, Calendar.XNYS)
 
     assert found
     assert {finding.kind for finding in found} == {Kind.OUTSIDE_CALENDAR}
@@ -150,9 +156,9 @@ def test_a_bar_off_the_grid_is_named() -> None:
     stamps = calm().stamps.copy()
     stamps[100] += 60 * 10**9
 
-    found = quality.warnings(replace(calm(), stamps=stamps), Timeframe.DAY_1, Calendar.ALWAYS)
+    found = looks_wrong(replace(calm(), stamps=stamps), Timeframe.DAY_1, Calendar.ALWAYS)
 
-    assert [(finding.kind, finding.row) for finding in found] == [(Kind.OFF_GRID, 101), (Kind.GAP, 101)]
+    assert [(finding.kind, finding.row) for finding in found] == [(Kind.GAP, 101), (Kind.OFF_GRID, 101)]
 
 
 def test_volume_that_stops_is_one_finding_a_run() -> None:
@@ -168,7 +174,7 @@ def test_a_price_that_repeats_is_one_finding_a_run() -> None:
     close[30:37] = close[30]
     bars = replace(calm(), close=close, open=None, high=None, low=None)
 
-    found = quality.warnings(bars, Timeframe.DAY_1, Calendar.ALWAYS)
+    found = looks_wrong(bars, Timeframe.DAY_1, Calendar.ALWAYS)
 
     assert [(finding.kind, finding.row) for finding in found] == [(Kind.FLAT, 32)]
     assert found[0].message == "6 bars from here repeat the price"
@@ -184,7 +190,7 @@ def test_an_instrument_that_ends_early_is_stale() -> None:
         close=whole.close[:-6],
     )
 
-    found = quality.stale([whole, short])
+    found = audit([whole, short], Timeframe.DAY_1, Calendar.ALWAYS).findings()
 
     assert [(finding.kind, finding.instrument, finding.row) for finding in found] == [
         (Kind.STALE, "BBB", ROWS - 6)

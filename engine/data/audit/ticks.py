@@ -1,0 +1,259 @@
+"""Checks on values against their neighbours: prices that nobody else saw, volumes that moved nothing."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.data.audit.marks import Marks, number
+from engine.data.audit.neighbours import (
+    Surroundings,
+    after,
+    before,
+    local_quantiles,
+    local_sigma,
+)
+from engine.data.findings import BoolArray, Kind
+from engine.data.quality import Bars
+from engine.domain.panel import FloatArray, IntArray
+
+ISOLATED_SIGMAS = 3.0
+"""A price this far from both beside it on the path open, close, open, close ... with a step between bars.
+
+Real markets move inside bars; between the close of one and the open of the next they hardly do, and they do
+not do it twice in opposite directions.
+"""
+
+ISOLATED_GAP_SIGMAS = 6.0
+"""That step between bars, in robust deviations of such steps: shares have large ones, crypto has none."""
+
+WICK_SIGMAS = 4.0
+"""How far a high or low stands from all that its bar and the two beside it reached, if volume is ordinary."""
+
+REVERSAL_SIGMAS = 8.0
+"""A close that jumps and comes back, where no open can tell a jump inside a bar from a wrong price."""
+
+ORDINARY_VOLUME = 1.25
+"""Volume over the median around it up to which it says nothing of a wick; more says that many traded."""
+
+ORDINARY_VOLUME_OF_STEPS = 3.0
+UNCONFIRMED = 2.5
+"""Where volume is not known, limits are this much wider."""
+
+_COMES_BACK = 0.5
+_WEAKER_BY = 0.5
+_VOUCHED_SIGMAS = 2.5
+_LONGEST_BLOCK = 3
+_BLOCK_STRICTER = 1.3
+
+SPIKE_RATIO = 10.0
+SPIKE_SIGMAS = 8.0
+SPIKE_SIGMAS_UNMOVED = 4.5
+_MOVED = 0.4
+"""Ranges grow with the square root of volume. A volume whose range did not is doubted sooner."""
+
+
+def tick_marks(bars: Bars, around: Surroundings) -> list[Marks]:
+    """Return bad ticks and volume spikes of bars that can be true.
+
+    Parameters
+    ----------
+    bars
+        Ordered, prices positive and finite.
+    """
+    if len(bars.close) < 3:
+        return []
+    ticks = _isolated(bars, around)
+    for other in (*_wicks(bars, around), _reversals(bars, around)):
+        ticks = ticks.merged(other)
+    found = [ticks]
+    if bars.volume is not None:
+        found.append(_volume_spikes(bars, around))
+    return [marks for marks in found if len(marks)]
+
+
+def _isolated(bars: Bars, around: Surroundings) -> Marks:
+    """Find opens and closes, and whole bars, that the bars beside them do not connect to."""
+    if around.open is None or bars.open is None:
+        return _none(Kind.BAD_TICK, bars)
+    size = len(bars.close)
+    path = np.empty(2 * size)
+    path[0::2], path[1::2] = around.open, around.close
+    step = np.diff(path)
+    # Over a pause prices drift apart as over the bars that are missing in it.
+    drift = np.sqrt(around.elapsed[1:])
+    sigma = np.empty(2 * size - 1)
+    sigma[0::2], sigma[1::2] = around.sigma, _greater(around.sigma) * drift
+    gap_sigma = _gap_sigma(step[1::2] / drift)
+    unusual = np.full(2 * size - 1, np.inf)
+    unusual[1::2] = (
+        np.abs(step[1::2]) / (_greater(gap_sigma) * drift) * (ISOLATED_SIGMAS / ISOLATED_GAP_SIGMAS)
+    )
+    # Point k of the path stands between steps k - 1 and k; the first and the last point have one neighbour
+    # only.
+    score = np.zeros(2 * size)
+    score[1:-1] = _comes_back(step[:-1], step[1:], sigma[:-1], sigma[1:])
+    score[1:-1] = np.minimum(score[1:-1], np.minimum(unusual[:-1], unusual[1:]))
+    # Where gaps are as usual as moves, an open that the bar takes back is news of the night more often than
+    # an error.
+    score[0::2] /= 1.0 + np.minimum(gap_sigma / around.sigma, _WEAKER_BY)
+    whole = np.zeros(size)
+    begin, longest = np.zeros(size, dtype=np.int8), np.zeros(size, dtype=np.int8)
+    for length in range(1, _LONGEST_BLOCK + 1):
+        # The step into bar b is number 2 b - 1, the one out of the block that begins there 2 (b + length) -
+        # 1.
+        into, out = slice(1, -2 * length, 2), slice(2 * length + 1, None, 2)
+        block = _comes_back(step[into], step[out], sigma[into], sigma[out])
+        block = np.minimum(block, np.minimum(unusual[into], unusual[out]))
+        # Longer blocks are rarer: there are more of them to be deceived by.
+        block = np.where(block > _BLOCK_STRICTER ** (length - 1) * ISOLATED_SIGMAS, block, 0.0)
+        for offset in range(length):
+            place = slice(1 + offset, 1 + offset + len(block))
+            better = block > whole[place]
+            whole[place] = np.where(better, block, whole[place])
+            begin[place] = np.where(better, offset, begin[place])
+            longest[place] = np.where(better, length, longest[place])
+    of_open, of_close = score[0::2], score[1::2]
+    best = np.maximum(np.maximum(of_open, of_close), whole)
+    limit = ISOLATED_SIGMAS * _evidence(around, ORDINARY_VOLUME_OF_STEPS, 1.0)
+    at = np.flatnonzero(best > limit)
+    opens, closes = bars.open, bars.close
+
+    def words(index: int) -> tuple[str, str]:
+        bar = int(at[index])
+        sigmas = f"{best[bar]:.1f} robust sigmas"
+        if whole[bar] == best[bar]:
+            first, length = bar - int(begin[bar]), int(longest[bar])
+            beside = f"{number(closes[first - 1])} before and {number(opens[first + length])} after"
+            noun = "the whole bar is" if length == 1 else f"{length} bars are"
+            return f"close {number(closes[bar])}", f"bad tick? {noun} {sigmas} from {beside}"
+        if of_close[bar] == best[bar]:
+            beside = f"its open {number(opens[bar])} and the next one {number(opens[bar + 1])}"
+            return f"close {number(closes[bar])}", f"bad tick? {sigmas} from {beside}"
+        beside = f"the close before, {number(closes[bar - 1])}, and its own, {number(closes[bar])}"
+        return f"open {number(opens[bar])}", f"bad tick? {sigmas} from {beside}"
+
+    return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=best[at] / limit[at], tell=words)
+
+
+def _gap_sigma(gaps: FloatArray) -> FloatArray:
+    """Return the robust deviation of the step into each bar, shape (T,)."""
+    sizes = np.abs(gaps)
+    return local_sigma(np.concatenate([sizes[:1], sizes]))
+
+
+def _greater(values: FloatArray) -> FloatArray:
+    """Return the greater one of each value and the next, shape (T - 1,)."""
+    return np.maximum(values[:-1], values[1:])
+
+
+def _wicks(bars: Bars, around: Surroundings) -> list[Marks]:
+    """Find highs and lows far from everything that the bar and its neighbours traded at."""
+    if around.open is None or around.high is None or around.low is None:
+        return []
+    limit = WICK_SIGMAS * _evidence(around, ORDINARY_VOLUME, UNCONFIRMED)
+    body_top = np.maximum(around.open, around.close)
+    body_bottom = np.minimum(around.open, around.close)
+    # A neighbour vouches for what it reached, but not by a wick that may be a bad tick itself.
+    reach = _VOUCHED_SIGMAS * around.sigma
+    highs = np.minimum(around.high, body_top + reach)
+    lows = np.maximum(around.low, body_bottom - reach)
+    top = np.maximum.reduce([body_top, before(highs), after(highs)])
+    bottom = np.minimum.reduce([body_bottom, before(lows), after(lows)])
+    # Before the first bar nobody stands: what a market does when it opens is not judged.
+    top[:1], bottom[:1] = around.high[:1], around.low[:1]
+    return [
+        _far(bars, "high", 1, (around.high - top) / around.sigma, limit),
+        _far(bars, "low", -1, (bottom - around.low) / around.sigma, limit),
+    ]
+
+
+def _far(bars: Bars, name: str, side: int, distance: FloatArray, limit: FloatArray) -> Marks:
+    values = getattr(bars, name)
+    assert bars.open is not None
+    opens, closes = bars.open, bars.close
+    at = np.flatnonzero(distance > limit)
+
+    def words(index: int) -> tuple[str, str]:
+        bar = int(at[index])
+        beside = f"open is {number(opens[bar])}, close {number(closes[bar])}"
+        far = f"{distance[bar]:.1f} robust sigmas beyond the bars beside it"
+        return f"{name} {number(values[bar])}", f"bad tick? {beside}; {far}"
+
+    return Marks(
+        kind=Kind.BAD_TICK,
+        bars=bars,
+        at=at,
+        severity=distance[at] / limit[at],
+        tell=words,
+        side=np.full(len(at), side),
+    )
+
+
+def _reversals(bars: Bars, around: Surroundings) -> Marks:
+    """Find closes that jump and come straight back."""
+    scores = _comes_back(around.moves[1:-1], around.moves[2:], around.sigma[1:-1], around.sigma[1:-1])
+    score = np.concatenate([[0.0], scores, [0.0]])
+    limit = np.full(len(score), REVERSAL_SIGMAS)
+    if around.open is not None:
+        # What opens could have told and did not: only a jump without any volume is left.
+        limit *= _evidence(around, ORDINARY_VOLUME, UNCONFIRMED)
+    at = np.flatnonzero(score > limit)
+    closes = bars.close
+
+    def words(index: int) -> tuple[str, str]:
+        bar = int(at[index])
+        beside = f"the closes around it are {number(closes[bar - 1])} and {number(closes[bar + 1])}"
+        return f"close {number(closes[bar])}", f"bad tick? {beside}; {score[bar]:.1f} robust sigmas away"
+
+    return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=score[at] / limit[at], tell=words)
+
+
+def _comes_back(
+    there: FloatArray, back: FloatArray, sigma_there: FloatArray, sigma_back: FloatArray
+) -> FloatArray:
+    """Return by how many sigmas a value leaves and is left again, 0 where the way back is another one."""
+    smaller = np.minimum(np.abs(there), np.abs(back))
+    returns = np.abs(there + back) < _COMES_BACK * smaller
+    return np.where(returns, np.minimum(np.abs(there) / sigma_there, np.abs(back) / sigma_back), 0.0)
+
+
+def _evidence(around: Surroundings, ordinary: float, unknown: float) -> FloatArray:
+    """Return by how much limits widen at each bar, shape (T,): much volume says that the price was real."""
+    if around.volume_ratio is None:
+        return np.full(len(around.close), unknown)
+    return np.maximum(1.0, around.volume_ratio / ordinary)
+
+
+def _volume_spikes(bars: Bars, around: Surroundings) -> Marks:
+    volume, ratio = bars.volume, around.volume_ratio
+    assert volume is not None
+    assert ratio is not None
+    traded = volume > 0
+    logs = np.log(np.where(traded, volume, 1.0))
+    (median,) = local_quantiles(logs, 0.5)
+    excess = np.where(traded, logs - median, 0.0)
+    score = excess / local_sigma(np.abs(excess))
+    limit = np.where(_unmoved(around, excess), SPIKE_SIGMAS_UNMOVED, SPIKE_SIGMAS)
+    at = np.flatnonzero((score > limit) & (excess > np.log(SPIKE_RATIO)))
+
+    def words(index: int) -> tuple[str, str]:
+        bar = int(at[index])
+        times = f"{np.exp(excess[bar]):,.0f} times the median around it"
+        return number(volume[bar]), f"volume spike? {times}, {score[bar]:.1f} robust sigmas of its logarithm"
+
+    return Marks(kind=Kind.VOLUME_SPIKE, bars=bars, at=at, severity=score[at] / limit[at], tell=words)
+
+
+def _unmoved(around: Surroundings, excess: FloatArray) -> BoolArray:
+    """Return where the price moved as on any other bar, however much was traded."""
+    if around.high is None or around.low is None:
+        return np.zeros(len(excess), dtype=bool)
+    span = around.high - around.low
+    (median,) = local_quantiles(span, 0.5)
+    return np.asarray(span < _MOVED * median * np.exp(np.maximum(excess, 0.0) / 2))
+
+
+def _none(kind: Kind, bars: Bars) -> Marks:
+    nowhere: IntArray = np.empty(0, dtype=np.int64)
+    words: Callable[[int], tuple[str, str]] = lambda _: ("", "")  # noqa: E731
+    return Marks(kind=kind, bars=bars, at=nowhere, severity=np.empty(0), tell=words)

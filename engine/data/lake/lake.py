@@ -1,0 +1,489 @@
+"""The lake itself: series are appended to, corrected with evidence, and read as of any moment."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.data.actions import Fact, in_force
+from engine.data.lake import catalogue, datasets, facts, files, layout, raw, verifying
+from engine.data.lake.changes import Changes, compare
+from engine.data.lake.corrections import Correction, corrections_of
+from engine.data.lake.datasets import DataSetVersion, Definition
+from engine.data.lake.growth import new_parts
+from engine.data.lake.parts import Arrival, Part, is_part_name, read_part
+from engine.data.lake.problems import Problem
+from engine.data.lake.reading import rows_of
+from engine.data.lake.rows import Rows, empty, of_series, to_bars, to_trades
+from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
+from engine.domain.errors import InputError
+from engine.domain.panel import Adjustment, Panel
+from engine.domain.time import Calendar, Timeframe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What an append found in what it was given, in rows.
+
+    Attributes
+    ----------
+    new
+        At either end of the history.
+    same
+        Known already with the same values: nothing was written for them.
+    corrected
+        Known with another value in at least one field.
+    late
+        Missing between rows that are known.
+    known_at
+        UTC nanoseconds that were written down: those given, or the latest of the series if that is later.
+    """
+
+    new: int
+    same: int
+    corrected: int
+    late: int
+    known_at: int
+
+    def plus(self, after: "Appended") -> "Appended":
+        """Return what this append and one after it found together."""
+        return Appended(
+            new=self.new + after.new,
+            same=self.same + after.same,
+            corrected=self.corrected + after.corrected,
+            late=self.late + after.late,
+            known_at=max(self.known_at, after.known_at),
+        )
+
+
+class Lake:
+    """Series of bars and trades that only grow.
+
+    Nothing is overwritten: what a provider says differently later is written beside what it said before, and
+    a reader chooses as of when he wants to know. Any number of processes may read; writers take turns.
+
+    Parameters
+    ----------
+    root
+        Folder of the lake. It is made by the first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        # Parts never change, so what one said once it says for ever.
+        self._read: dict[Path, Part] = {}
+
+    # --- writing ---------------------------------------------------------------------------------------
+
+    def append(
+        self, key: SeriesKey, series: BarSeries | TradeSeries, *, known_at: int, source: str, run: str
+    ) -> Appended:
+        """Make the lake know what was given. The same again changes nothing, whenever and however often.
+
+        An append that is cut off keeps some of it, in an order in which the rest can be appended later: what
+        differs from what is known first, new history last.
+
+        Parameters
+        ----------
+        known_at
+            UTC nanoseconds at which the reply arrived. Knowledge never goes back: a clock that was set back
+            is taken for the latest moment that the series has.
+        source
+            Who gave it, e.g. `kraken Trades`.
+        run
+            Of the ingestion, as in `archive`.
+
+        Raises
+        ------
+        InputError
+            If the series is not of the key's kind, if source or run cannot be used, if the disk refuses, or
+            if what is known cannot be read.
+        """
+        given = of_series(key, series)
+        _require_text(key, "source", source)
+        require_run(run)
+        if not len(given):
+            return Appended(new=0, same=0, corrected=0, late=0, known_at=known_at)
+        with files.writing(self.root):
+            parts = self.parts(key)
+            return self._append(key, parts, given, known_at=known_at, source=source, run=run)
+
+    def append_all(
+        self,
+        key: SeriesKey,
+        pages: Iterable[BarSeries | TradeSeries],
+        *,
+        known_at: int,
+        source: str,
+        run: str,
+    ) -> Appended:
+        """Append page after page of one series, as `append` does, and look at what is known only once.
+
+        For whole histories: memory holds one page, and other writers wait until the last one.
+
+        Raises
+        ------
+        InputError
+            As `append` does; pages before the one that failed are in the lake.
+        """
+        _require_text(key, "source", source)
+        require_run(run)
+        total = Appended(new=0, same=0, corrected=0, late=0, known_at=known_at)
+        with files.writing(self.root):
+            parts = self.parts(key)
+            for page in pages:
+                given = of_series(key, page)
+                if len(given):
+                    step = self._append(key, parts, given, known_at=known_at, source=source, run=run)
+                    total = total.plus(step)
+        return total
+
+    def archive(self, run: str, name: str, payload: bytes) -> Path:
+        """Keep the reply of a provider as it came, and return its file. The same again changes nothing.
+
+        Parameters
+        ----------
+        name
+            Of the reply in its run, e.g. `kraken OHLC BTC/USD 000017`. Another reply of that name is kept
+            beside the first.
+
+        Raises
+        ------
+        InputError
+            If the run or the name cannot be used, or the disk refuses.
+        """
+        require_run(run)
+        with files.writing(self.root):
+            return raw.keep(self.root, run, name, payload)
+
+    # --- reading ---------------------------------------------------------------------------------------
+
+    def read(
+        self, key: SeriesKey, *, start: int | None = None, stop: int | None = None, as_of: int | None = None
+    ) -> BarSeries:
+        """Return bars as they were known at a moment.
+
+        Parameters
+        ----------
+        start, stop
+            UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+        as_of
+            UTC nanoseconds; None: all that is known.
+
+        Raises
+        ------
+        InputError
+            If the key is not one of bars, or a file is not what was written.
+        """
+        if key.kind is not SeriesKind.BARS:
+            raise InputError(f"{key}: is not a series of bars; read its trades with read_trades")
+        return to_bars(self._rows(key, start=start, stop=stop, as_of=as_of))
+
+    def read_trades(
+        self, key: SeriesKey, *, start: int | None = None, stop: int | None = None, as_of: int | None = None
+    ) -> TradeSeries:
+        """Return trades as they were known at a moment; parameters as those of `read`.
+
+        Raises
+        ------
+        InputError
+            If the key is not one of trades, or a file is not what was written.
+        """
+        if key.kind is not SeriesKind.TRADES:
+            raise InputError(f"{key}: is not a series of trades; read its bars with read")
+        return to_trades(self._rows(key, start=start, stop=stop, as_of=as_of))
+
+    def series(self) -> list[SeriesKey]:
+        """Return the series that have rows, in order of venue, kind, instrument and timeframe."""
+        keys = [layout.key_of(place) for place in layout.folders(self.root)]
+        return sorted(key for key in keys if key is not None and self._places(layout.folder(key)))
+
+    def watermark(self, key: SeriesKey) -> int | None:
+        """Return the last stamp of a series, UTC nanoseconds; None where it has none."""
+        return max((part.last for part in self.parts(key) if part.is_rows), default=None)
+
+    def corrections(self, key: SeriesKey, since: int | None = None) -> list[Correction]:
+        """Return what was revised or came late, in the order in which it was learned.
+
+        Parameters
+        ----------
+        since
+            UTC nanoseconds: only what was learned then or later; None: all.
+
+        Raises
+        ------
+        InputError
+            If a file is not what was written.
+        """
+        found: list[Correction] = []
+        for part in self.parts(key):
+            if part.arrival is not Arrival.NEW and (since is None or part.known_at >= since):
+                found += corrections_of(self.root, part)
+        return found
+
+    def parts(self, key: SeriesKey, as_of: int | None = None) -> list[Part]:
+        """Return the parts of a series that were known at a moment, in the order in which they were written.
+
+        Raises
+        ------
+        InputError
+            If the footer of a part cannot be read.
+        """
+        places = self._places(layout.folder(key)) + self._places(layout.correction_folder(key))
+        parts = [self._part(place) for place in places]
+        known = [part for part in parts if as_of is None or part.known_at <= as_of]
+        return sorted(known, key=lambda part: (part.sequence, part.name_hash))
+
+    # --- corporate actions ------------------------------------------------------------------------------
+
+    def record_action(self, fact: Fact) -> bool:
+        """Write down a corporate action, and return whether it was new; the same again changes nothing.
+
+        Of several about the same ticker, day and kind the one that was recorded last counts.
+
+        Raises
+        ------
+        InputError
+            If source or run cannot be used, or the disk refuses.
+        """
+        require_run(fact.run)
+        if not fact.source.strip():
+            raise InputError(f"{fact.venue} {fact.ticker}: source must not be empty, a fact says who told it")
+        return facts.record(self.root, fact)
+
+    def actions(self, venue: str, ticker: str, *, as_of: int | None = None) -> list[Fact]:
+        """Return the corporate actions of a ticker in force as of a moment, oldest first; None: now.
+
+        Raises
+        ------
+        InputError
+            If one is not what was written.
+        """
+        return in_force(facts.read(self.root, venue, ticker, as_of))
+
+    def venue_actions(self, venue: str, *, as_of: int | None = None) -> list[Fact]:
+        """Return all that was recorded of a venue's tickers, what was taken back too, as it was learned.
+
+        Raises
+        ------
+        InputError
+            If a fact is not what was written.
+        """
+        known = [facts.read(self.root, venue, ticker, as_of) for ticker in facts.tickers(self.root, venue)]
+        return [fact for of_ticker in known for fact in of_ticker]
+
+    # --- data sets -------------------------------------------------------------------------------------
+
+    def freeze(
+        self,
+        name: str,
+        keys: Sequence[SeriesKey],
+        *,
+        timeframe: Timeframe,
+        calendar: Calendar,
+        as_of: int | None = None,
+        market: SeriesKey | None = None,
+        universe: str | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        adjustment: Adjustment = Adjustment.NONE,
+    ) -> DataSetVersion:
+        """Write down what some series are as of a moment as the next version of a data set.
+
+        What is equal to the newest version becomes no new one.
+
+        Parameters
+        ----------
+        keys
+            Series of bars, one an instrument. Their order is of no account: columns are in that of symbols.
+        as_of
+            UTC nanoseconds; None: all that is known.
+        market
+            Series whose close is the market; None: the equally weighted pool.
+        universe
+            Name of the universe that the instruments were taken from.
+        start, stop
+            UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
+        adjustment
+            What is done to prices for the splits and dividends that the lake knows of as of that moment.
+
+        Raises
+        ------
+        InputError
+            If the name or the series cannot be used, if bars have errors, or if the disk refuses.
+        """
+        definition = Definition(
+            keys=tuple(sorted(keys, key=lambda key: (key.instrument, key.venue))),
+            timeframe=timeframe,
+            calendar=calendar,
+            market=market,
+            universe=universe,
+            start=start,
+            stop=stop,
+            adjustment=adjustment,
+        )
+        venues = sorted({key.venue for key in keys})
+        known = [fact for venue in venues for fact in self.venue_actions(venue, as_of=as_of)]
+        return datasets.freeze(
+            self.root,
+            name,
+            definition,
+            parts_of=lambda key: self.parts(key, as_of),
+            facts=known,
+            as_of=as_of,
+        )
+
+    def load_panel(
+        self, name: str, *, version: int | None = None, as_of: int | None = None, stop: int | None = None
+    ) -> Panel:
+        """Return the bars of a data set, those that are sealed too: `engine.data.catalogue` ends before them.
+
+        Parameters
+        ----------
+        version
+            None: the newest.
+        as_of
+            UTC nanoseconds: only what was known then; None: all of the version.
+        stop
+            UTC nanoseconds: only bars that open before it; None: all.
+
+        Raises
+        ------
+        InputError
+            If there is no such version, or a file is not what was frozen.
+        """
+        return datasets.load(self.root, self.version(name, version), as_of=as_of, stop=stop)
+
+    def version(self, name: str, number: int | None = None) -> DataSetVersion:
+        """Return a version of a data set without its bars; the newest where no number is given.
+
+        Raises
+        ------
+        InputError
+            If there is none, or its file is not what was written.
+        """
+        return datasets.read(self.root, name, number)
+
+    def versions(self, name: str) -> list[int]:
+        """Return the numbers of the versions of a data set, oldest first; none where it is not known."""
+        return datasets.versions(self.root, name)
+
+    def data_sets(self) -> tuple[str, ...]:
+        """Return the names of the data sets, in alphabetical order."""
+        return datasets.names(self.root)
+
+    # --- the whole -------------------------------------------------------------------------------------
+
+    def connect(self) -> "DuckDBPyConnection":
+        """Return a connection to the catalogue, for questions in SQL, after bringing it up to date.
+
+        Raises
+        ------
+        InputError
+            If a file that the catalogue tells of is gone: it is not made anew over a loss. If the disk
+            refuses.
+        """
+        parts = self._all_parts()
+        lost = [problem for problem in catalogue.problems(self.root, parts) if problem.kind.loses_data]
+        if lost:
+            raise InputError(f"{self.root}: {lost[0]}")
+        if not catalogue.is_current(self.root, parts):
+            catalogue.build(self.root, parts)
+        return catalogue.connect(self.root)
+
+    def rebuild_catalogue(self) -> None:
+        """Make the catalogue anew from the files, whatever it tells.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses, or a file of the lake is not what was written.
+        """
+        catalogue.build(self.root, self._all_parts())
+
+    def verify(self) -> list[Problem]:
+        """Return everything that is wrong in the lake, nothing if it is what was written."""
+        return verifying.problems(self.root)
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _all_parts(self) -> list[Part]:
+        return [part for key in self.series() for part in self.parts(key)]
+
+    def _append(
+        self, key: SeriesKey, parts: list[Part], given: Rows, *, known_at: int, source: str, run: str
+    ) -> Appended:
+        """Write what is different from what some parts say, and add the parts that this makes to them."""
+        known_at = max([known_at, *(part.known_at for part in parts[-1:])])
+        changes = self._changes(key, parts, given)
+        before = parts[-1] if parts else None
+        for part, payload in new_parts(key, before, changes, known_at=known_at, source=source, run=run):
+            assert part.place is not None
+            files.put(self.root, self.root / part.place, payload)
+            parts.append(part)
+        return Appended(
+            new=len(changes.older) + len(changes.newer),
+            same=changes.same,
+            corrected=changes.revised,
+            late=len(changes.late),
+            known_at=known_at,
+        )
+
+    def _rows(self, key: SeriesKey, *, start: int | None, stop: int | None, as_of: int | None) -> Rows:
+        return rows_of(self.root, key, self.parts(key, as_of), start=start, stop=stop)
+
+    def _changes(self, key: SeriesKey, parts: list[Part], given: Rows) -> Changes:
+        ends = [part for part in parts if part.is_rows]
+        first = min(((part.first, part.first_id) for part in ends), default=None)
+        last = max(((part.last, part.last_id) for part in ends), default=None)
+        if last is not None and (int(given.stamps[0]), int(given.ids[0])) > last:
+            known = empty(key)
+        else:
+            start, stop = int(given.stamps[0]), int(given.stamps[-1]) + 1
+            known = rows_of(self.root, key, parts, start=start, stop=stop)
+        return compare(known, given, first=first, last=last)
+
+    def _part(self, place: Path) -> Part:
+        if place not in self._read:
+            self._read[place] = read_part(self.root, place)
+        return self._read[place]
+
+    def _places(self, series: Path) -> list[Path]:
+        """Return the files of parts below a folder of a series, relative to the lake."""
+        try:
+            months = [entry.name for entry in os.scandir(self.root / series) if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        return [
+            series / month / entry.name
+            for month in sorted(months)
+            for entry in os.scandir(self.root / series / month)
+            if is_part_name(entry.name)
+        ]
+
+
+def require_run(run: str) -> None:
+    """Refuse the name of an ingestion run that cannot be a folder.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    if not _RUN.fullmatch(run):
+        raise InputError(
+            f"ingestion run {run!r}: use up to 128 letters, digits and '.', '_', ':', '+', '-', "
+            "beginning with a letter or a digit"
+        )
+
+
+def _require_text(key: SeriesKey, name: str, value: str) -> None:
+    if not value.strip():
+        raise InputError(f"{key}: {name} must not be empty, a row of the lake says who gave it")

@@ -1,0 +1,109 @@
+"""The one port of all providers: pages of bars or trades, each with the bytes that it came as."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from engine.data.actions import Dividend, Split
+from engine.data.providers.bars import Difference
+from engine.data.providers.matrix import Capability
+from engine.data.series import BarSeries, TradeSeries
+from engine.domain.time import Timeframe
+
+Series = TypeVar("Series", BarSeries, TradeSeries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSeen:
+    """A corporate action of which a reply tells; who keeps it adds when, in which run and from whom.
+
+    Attributes
+    ----------
+    effective_at
+        UTC nanoseconds: bars that open then or later are on the new terms.
+    """
+
+    effective_at: int
+    what: Split | Dividend
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Page(Generic[Series]):
+    """One reply of a provider.
+
+    Attributes
+    ----------
+    payload
+        Bytes as received, for the archive.
+    series
+        What they say, closed bars only; may be empty.
+    cursor
+        UTC nanoseconds: all that comes before it is in hand, a pull that stopped here goes on from it. It
+        moves by what was seen, so the last page's may lie before `stop`: a feed that stands still has told
+        us nothing of the time since. Never smaller than the page's before.
+    differences
+        Where bars that were built from trades and bars that were reported do not agree.
+    day_differences
+        The same of whole days: they are reported further back than shorter bars.
+    actions
+        Splits and dividends of which the reply tells, oldest first; prices are as traded, never adjusted.
+    """
+
+    payload: bytes = field(repr=False)
+    series: Series
+    cursor: int
+    differences: tuple[Difference, ...] = ()
+    day_differences: tuple[Difference, ...] = ()
+    actions: tuple[ActionSeen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surroundings:
+    """What a provider needs of the world, so that tests can stand in for it.
+
+    Attributes
+    ----------
+    now
+        UTC nanoseconds.
+    monotonic
+        Seconds of a clock that never goes back.
+    sleep
+        Waits for so many seconds.
+    generator
+        Of the jitter of waits.
+    """
+
+    now: Callable[[], int]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    generator: np.random.Generator
+
+
+class Provider(Protocol):
+    """Gives bars and trades of the past. One object serves one thread; a `Bucket` may be shared."""
+
+    @property
+    def name(self) -> str:
+        """Name as in the capability matrix; also the venue of the lake's keys."""
+        ...
+
+    @property
+    def capabilities(self) -> Capability:
+        """What it may be asked."""
+        ...
+
+    def fetch_bars(
+        self, symbol: str, timeframe: Timeframe, start: int, stop: int
+    ) -> Iterator[Page[BarSeries]]:
+        """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds)."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
+        """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds)."""
+        ...
