@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CONFIG ?= configs/port-test.yaml
 BENCH_JSON ?= bench.json
+DATA ?= us20
 ARGS ?=
 
 VENV := .venv
@@ -21,7 +22,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help setup peers port-test controls test soak lab bench lock lint clean
+.PHONY: help setup peers port-test controls data-audit test soak ingestion-soak lab bench lock lint clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -64,6 +65,10 @@ port-test: $(STAMP)  ## Play the walk-forward tournament on the packaged data an
 controls: $(STAMP)  ## Measure how often the gates promote luck and find an edge; exit 1 where a target is missed
 	$(BIN)/python -m scoreboards.control_run $(ARGS)
 
+data-audit: $(STAMP)  ## Audit the data set DATA (us20), all of it and what is held; STRICT_HEALTH=1: gaps fail too
+	$(BIN)/engine data audit $(DATA) --mode raw
+	$(BIN)/engine data audit $(DATA) --mode selected $(if $(STRICT_HEALTH),--strict)
+
 test: $(STAMP)  ## Run every check: style, types, import directions, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,6 +78,9 @@ test: $(STAMP)  ## Run every check: style, types, import directions, tests
 
 soak: $(STAMP)  ## Kill paper sessions 50 times each and prove that nothing is lost or doubled
 	$(BIN)/python -m tests.soak $(ARGS)
+
+ingestion-soak: $(STAMP)  ## Pull 30 symbols from a market with every fault on, killed 20 times, and compare with an undisturbed pull
+	$(BIN)/python -m tests.ingestion_soak $(ARGS)
 
 lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_explore.ipynb $(ARGS)

@@ -27,6 +27,7 @@ from engine.cli.data_screen import (
     print_verdict,
 )
 from engine.cli.data_sync import sync
+from engine.cli.data_verify import verify
 from engine.domain.panel import Adjustment
 from engine.domain.time import Calendar, Timeframe
 
@@ -223,6 +224,7 @@ def show(
 app.command("audit")(audit)
 app.command("pull")(pull)
 app.command("sync")(sync)
+app.command("verify")(verify)
 
 
 def _known_symbol(panel: "Panel", symbol: str | None) -> str:

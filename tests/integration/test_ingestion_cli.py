@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from engine.cli import data_pull, data_sync
+from engine.cli import data_pull, data_sync, data_verify
 from engine.data import catalogue
 from engine.domain.errors import InputError
 from engine.domain.time import NANOSECONDS_PER_DAY
@@ -88,6 +88,25 @@ def test_a_script_gets_one_document_with_rows_and_hashes(exchange: BackgroundSan
     assert told["counts"]["new"] == sum(each["new"] for each in told["series"]) > 2000
     assert [each["name"] for each in told["data_sets"]] == ["mine-1h", "mine-1m"]
     assert told["data_sets"][0]["content_hash"] == catalogue.manifest("mine-1h").content_hash
+
+
+def test_a_lake_is_verified_and_a_byte_that_was_changed_is_found(
+    exchange: BackgroundSandbox, home: Path
+) -> None:
+    assert pull(exchange).exit_code == 0
+    whole = CliRunner().invoke(data_verify.app)
+    assert (whole.exit_code, "2 series and 1 data sets" in whole.stdout) == (0, True)
+
+    part = min((home / "state" / "lake" / "bars").rglob("*.parquet"))
+    changed = bytearray(part.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    part.chmod(0o644)
+    part.write_bytes(changed)
+
+    damaged = CliRunner().invoke(data_verify.app, ["--json"])
+    assert damaged.exit_code == 1
+    problems = json.loads(damaged.stdout)["problems"]
+    assert any(problem["loses_data"] and problem["path"].endswith(part.name) for problem in problems)
 
 
 def test_a_sync_goes_on_and_lists_corrections(exchange: BackgroundSandbox) -> None:

@@ -16,7 +16,7 @@ def test_faultless_bars_score_one() -> None:
 def test_each_share_costs_its_weight() -> None:
     found = score(rows=1000, expected=2000, missing=500, duplicates=100, impossible=50, spikes=0)
 
-    # A quarter of the bars lacks, a tenth is there twice, a twentieth is impossible: .075 + .02 + .01 is lost.
+    # A quarter of the bars lacks, a tenth is there twice, a twentieth is impossible: .075, .02 and .01.
     assert found.value == pytest.approx(0.895)
 
 
