@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from engine.data.providers.entitlements import VARIABLES
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.domain.errors import InvalidValueError
 
@@ -240,7 +241,9 @@ def refusal(
         )
     if row.needs_entitlement and name not in entitled:
         return ProviderError(
-            ProviderCode.ENTITLEMENT_FAILURE, name, "there is no key for it; see engine keys --help"
+            ProviderCode.ENTITLEMENT_FAILURE,
+            name,
+            f"there is no key for it; set {' and '.join(VARIABLES[name])} in the environment or the keyring",
         )
     return None
 
