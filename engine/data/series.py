@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,10 @@ class SeriesKind(StrEnum):
     TRADES = "trades"
     QUOTES = "quotes"
     BOOK = "book"
+
+
+SANDBOX: Final = "@sandbox"
+"""Ends the venue of series that were asked of another address than the provider's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -54,6 +58,11 @@ class SeriesKey:
                 f"series {self.venue} {self.instrument}: bars have a timeframe and nothing else has one, "
                 f"was {self.kind.value} with {self.timeframe}"
             )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether a sandbox made it: no market ever paid such prices."""
+        return self.venue.endswith(SANDBOX)
 
     def __str__(self) -> str:
         of = self.kind.value if self.timeframe is None else f"{self.timeframe.value} {self.kind.value}"

@@ -73,6 +73,9 @@ def test_a_pull_says_what_came_and_its_data_set_can_be_loaded_by_name(exchange: 
     assert "data set     mine@1" in result.stdout
     panel = catalogue.load("mine", sealed=False)
     assert panel.symbols == ("BTC/USD", "ETH/USD")
+    # What a sandbox made must never be taken for a market.
+    assert panel.synthetic
+    assert catalogue.manifest("mine").synthetic
     assert len(panel) >= 48
     # The screen is not the result.
     assert "bars" in result.stderr

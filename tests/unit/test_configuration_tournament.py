@@ -43,6 +43,15 @@ ALLOCATIONS = """\
   skfolio: [min_variance, hrp, nco, risk_parity, mean_cvar]"""
 
 
+def test_crypto_is_played_by_the_standard_gates_at_what_crypto_costs() -> None:
+    crypto, shares = read(CONFIGS / "tournament_crypto.yaml"), read(CONFIGS / "port-test.yaml")
+
+    assert crypto.configuration.gates == shares.configuration.gates
+    assert crypto.configuration.resampling == shares.configuration.resampling
+    # Kraken's first tier: .40% for who takes.
+    assert crypto.costs.taker_fee_bps == 40.0 > shares.costs.taker_fee_bps
+
+
 def test_port_test_plays_us20_and_us5_by_the_standard() -> None:
     settings = read(CONFIGS / "port-test.yaml")
 
@@ -194,7 +203,7 @@ def test_a_profile_that_is_not_there_names_those_that_are(folder: Path) -> None:
     edit(folder / "port-test.yaml", "costs: us_equity", "costs: cheap")
 
     with pytest.raises(
-        InputError, match=r"cheap: there are us_equity, us_equity_margin; write .*cheap\.yaml"
+        InputError, match=r"cheap: there are crypto_spot, us_equity, us_equity_margin; write .*cheap\.yaml"
     ):
         read(folder / "port-test.yaml")
 

@@ -1,12 +1,8 @@
 """Which provider a venue of the lake is asked at. What came from a sandbox stays apart from what is real."""
 
-from typing import Final
-
 from engine.data.providers.errors import ProviderError
 from engine.data.providers.matrix import capability
-
-SANDBOX: Final = "@sandbox"
-"""Ends the venue of series that were asked of another address than the provider's own."""
+from engine.data.series import SANDBOX
 
 
 def venue_of(provider: str, *, is_sandbox: bool) -> str:

@@ -133,6 +133,7 @@ def build(root: Path, source: Source) -> Panel:
         timeframe=source.timeframe,
         calendar=source.calendar,
         has_range=has_range,
+        synthetic=any(segment.key.is_synthetic for column in source.columns for segment in column.segments),
         fields={} if market is None else {"market": market},
     )
 
