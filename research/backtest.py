@@ -20,6 +20,7 @@ from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
 from research.baselines import unlimited
 from research.cells import TrialsRecord
 from research.configuration import TournamentSettings
+from research.downside import sortino_ratio
 from research.excess import excess_returns, mean_gross
 from research.registers import record_of, register_of, trial_key
 from research.statistics import annualized_lower_bound
@@ -171,6 +172,7 @@ def _figures(
         "annualized_return": metrics.annualized_return(returns, days_per_year),
         "annualized_volatility": metrics.annualized_volatility(returns, days_per_year),
         "sharpe": metrics.sharpe(returns, days_per_year),
+        "sortino": sortino_ratio(returns, days_per_year),
         "max_drawdown": metrics.max_drawdown(returns),
         "cvar_95": metrics.cvar_95(returns),
         "excess_sharpe": metrics.sharpe(excess, days_per_year),

@@ -10,6 +10,7 @@ from scipy import stats
 from engine.core import metrics
 from engine.domain.errors import IdentityError, InvalidValueError
 from engine.domain.panel import FloatArray
+from research.downside import sortino_ratio
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def test_the_sp500_has_its_published_figures(sp500: FloatArray) -> None:
     assert metrics.sharpe(sp500, 252) == pytest.approx(0.2827392290, abs=1e-10)
     assert metrics.annualized_volatility(sp500, 252) == pytest.approx(0.1909820714, abs=1e-10)
     assert metrics.max_drawdown(sp500) == pytest.approx(-0.5677538775, abs=1e-10)
+    assert sortino_ratio(sp500, 252) == pytest.approx(0.3986140299, abs=1e-10)
     assert metrics.cagr(sp500, 252) == pytest.approx(0.0363955433, abs=1e-10)
     assert metrics.cvar_95(sp500) == pytest.approx(-0.0286092704, abs=1e-10)
 
@@ -189,3 +191,8 @@ def test_temporal_fragility_of_an_idle_block_of_losses_and_of_four_blocks() -> N
     assert metrics.temporal_fragility(-np.tile(wave, 5)) == math.inf
     assert metrics.temporal_fragility(np.tile(idle, 5)) == math.inf
     assert math.isnan(metrics.temporal_fragility(np.tile(wave, 5)[:-1]))
+
+
+def test_without_a_loss_there_is_no_sortino_ratio() -> None:
+    assert math.isnan(sortino_ratio(np.array([0.01, 0.0, 0.02]), 252))
+    assert math.isnan(sortino_ratio(np.empty(0), 252))
