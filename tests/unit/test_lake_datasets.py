@@ -12,9 +12,9 @@ from engine.data import catalogue, holdout
 from engine.data.holdout import Request
 from engine.data.importer import Request as ImportRequest
 from engine.data.importer import import_files
-from engine.data.lake.datasets import DataSetVersion
 from engine.data.lake.lake import Lake
 from engine.data.lake.problems import ProblemKind
+from engine.data.lake.versions import DataSetVersion
 from engine.data.manifest import Origin
 from engine.data.series import BarSeries, SeriesKey
 from engine.domain.errors import InputError, RefusedError

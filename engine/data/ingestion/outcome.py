@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.data.lake.datasets import DataSetVersion
-from engine.data.lake.lake import Appended
+from engine.data.lake.appending import Appended
+from engine.data.lake.versions import DataSetVersion
 from engine.data.series import SeriesKey
 
 
@@ -15,7 +15,7 @@ class Counts:
     Attributes
     ----------
     new, same, corrected, late
-        As `engine.data.lake.lake.Appended` has them.
+        As `engine.data.lake.appending.Appended` has them.
     forming, future
         Refused since they were not over, or had not even begun.
     differences

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from engine.data.lake import datasets, files, layout
+from engine.data.lake import files, layout, versions
 from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.series import SeriesKind
@@ -72,11 +72,7 @@ def build(root: Path, parts: Sequence[Part]) -> None:
     """
     import duckdb
 
-    versions = [
-        datasets.read(root, name, number)
-        for name in datasets.names(root)
-        for number in datasets.versions(root, name)
-    ]
+    frozen = versions.every(root)
     tables = {
         "parts": pa.Table.from_pylist([_line(part) for part in parts], schema=_PARTS),
         "data_sets": pa.Table.from_pylist(
@@ -91,14 +87,14 @@ def build(root: Path, parts: Sequence[Part]) -> None:
                     "first": each.manifest.first,
                     "last": each.manifest.last,
                 }
-                for each in versions
+                for each in frozen
             ],
             schema=_SETS,
         ),
         "data_set_files": pa.Table.from_pylist(
             [
                 {"name": each.name, "version": each.version, "place": file.place, "sha256": file.sha256}
-                for each in versions
+                for each in frozen
                 for file in each.files
             ],
             schema=_SET_FILES,
@@ -145,7 +141,7 @@ def is_current(root: Path, parts: Sequence[Part]) -> bool:
     with connect(root) as connection:
         known = {place for (place,) in connection.execute("SELECT place FROM parts").fetchall()}
         sets = set(connection.execute("SELECT name, version FROM data_sets").fetchall())
-    there = {(name, number) for name in datasets.names(root) for number in datasets.versions(root, name)}
+    there = {(name, number) for name in versions.names(root) for number in versions.numbers(root, name)}
     return known == {str(part.place) for part in parts} and sets == there
 
 
@@ -161,9 +157,7 @@ def problems(root: Path, parts: Sequence[Part]) -> list[Problem]:
             lines = connection.execute(
                 f"SELECT {', '.join(_quoted(name) for name in _PARTS.names)} FROM parts ORDER BY place"
             ).fetchall()
-            versions = connection.execute(
-                "SELECT name, version FROM data_sets ORDER BY name, version"
-            ).fetchall()
+            sets = connection.execute("SELECT name, version FROM data_sets ORDER BY name, version").fetchall()
     except InputError as wrong:
         return [Problem(kind=ProblemKind.CATALOGUE, path=NAME, message=str(wrong))]
     there = {str(part.place): tuple(_line(part).values()) for part in parts}
@@ -177,8 +171,8 @@ def problems(root: Path, parts: Sequence[Part]) -> list[Problem]:
         elif not (root / place).exists():
             message = "the catalogue tells of it, and it is gone; restore it from a copy"
             found.append(Problem(kind=ProblemKind.MISSING, path=place, message=message))
-    for name, number in versions:
-        path = Path(datasets.FOLDER) / name / f"{number}.json"
+    for name, number in sets:
+        path = Path(versions.FOLDER) / name / f"{number}.json"
         if not (root / path).exists():
             message = "the catalogue tells of it, and it is gone; restore it from a copy"
             found.append(Problem(kind=ProblemKind.MISSING, path=str(path), message=message))

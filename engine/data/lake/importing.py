@@ -11,7 +11,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from engine.data.columns import RANGE, Columns, recognise
-from engine.data.lake.lake import Appended, Lake
+from engine.data.lake.appending import Appended
+from engine.data.lake.lake import Lake
 from engine.data.lake.layout import month_of, month_start
 from engine.data.reading import find_files, symbol_from
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind

@@ -1,22 +1,19 @@
 """The lake itself: series are appended to, corrected with evidence, and read as of any moment."""
 
-import os
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.actions import Fact, in_force
-from engine.data.lake import catalogue, datasets, facts, files, layout, raw, verifying
-from engine.data.lake.changes import Changes, compare
+from engine.data.lake import appending, catalogue, datasets, facts, files, raw, verifying, versions
+from engine.data.lake.appending import Appended, require_run, require_source
 from engine.data.lake.corrections import Correction, corrections_of
-from engine.data.lake.datasets import DataSetVersion, Definition
-from engine.data.lake.growth import new_parts
-from engine.data.lake.parts import Arrival, Part, is_part_name, read_part
+from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.problems import Problem
 from engine.data.lake.reading import rows_of
-from engine.data.lake.rows import Rows, empty, of_series, to_bars, to_trades
+from engine.data.lake.rows import Rows, of_series, to_bars, to_trades
+from engine.data.lake.shelf import Shelf
+from engine.data.lake.versions import DataSetVersion, Definition
 from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
@@ -24,43 +21,6 @@ from engine.domain.time import Calendar, Timeframe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appended:
-    """What an append found in what it was given, in rows.
-
-    Attributes
-    ----------
-    new
-        At either end of the history.
-    same
-        Known already with the same values: nothing was written for them.
-    corrected
-        Known with another value in at least one field.
-    late
-        Missing between rows that are known.
-    known_at
-        UTC nanoseconds that were written down: those given, or the latest of the series if that is later.
-    """
-
-    new: int
-    same: int
-    corrected: int
-    late: int
-    known_at: int
-
-    def plus(self, after: "Appended") -> "Appended":
-        """Return what this append and one after it found together."""
-        return Appended(
-            new=self.new + after.new,
-            same=self.same + after.same,
-            corrected=self.corrected + after.corrected,
-            late=self.late + after.late,
-            known_at=max(self.known_at, after.known_at),
-        )
 
 
 class Lake:
@@ -77,8 +37,7 @@ class Lake:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # Parts never change, so what one said once it says for ever.
-        self._read: dict[Path, Part] = {}
+        self._shelf = Shelf(root)
 
     # --- writing ---------------------------------------------------------------------------------------
 
@@ -107,13 +66,13 @@ class Lake:
             if what is known cannot be read.
         """
         given = of_series(key, series)
-        _require_text(key, "source", source)
+        require_source(key, source)
         require_run(run)
         if not len(given):
             return Appended(new=0, same=0, corrected=0, late=0, known_at=known_at)
         with files.writing(self.root):
             parts = self.parts(key)
-            return self._append(key, parts, given, known_at=known_at, source=source, run=run)
+            return appending.append(self.root, key, parts, given, known_at=known_at, source=source, run=run)
 
     def append_all(
         self,
@@ -133,7 +92,7 @@ class Lake:
         InputError
             As `append` does; pages before the one that failed are in the lake.
         """
-        _require_text(key, "source", source)
+        require_source(key, source)
         require_run(run)
         total = Appended(new=0, same=0, corrected=0, late=0, known_at=known_at)
         with files.writing(self.root):
@@ -141,7 +100,9 @@ class Lake:
             for page in pages:
                 given = of_series(key, page)
                 if len(given):
-                    step = self._append(key, parts, given, known_at=known_at, source=source, run=run)
+                    step = appending.append(
+                        self.root, key, parts, given, known_at=known_at, source=source, run=run
+                    )
                     total = total.plus(step)
         return total
 
@@ -202,8 +163,7 @@ class Lake:
 
     def series(self) -> list[SeriesKey]:
         """Return the series that have rows, in order of venue, kind, instrument and timeframe."""
-        keys = [layout.key_of(place) for place in layout.folders(self.root)]
-        return sorted(key for key in keys if key is not None and self._places(layout.folder(key)))
+        return self._shelf.series()
 
     def watermark(self, key: SeriesKey) -> int | None:
         """Return the last stamp of a series, UTC nanoseconds; None where it has none."""
@@ -236,10 +196,7 @@ class Lake:
         InputError
             If the footer of a part cannot be read.
         """
-        places = self._places(layout.folder(key)) + self._places(layout.correction_folder(key))
-        parts = [self._part(place) for place in places]
-        known = [part for part in parts if as_of is None or part.known_at <= as_of]
-        return sorted(known, key=lambda part: (part.sequence, part.name_hash))
+        return [part for part in self._shelf.parts(key) if as_of is None or part.known_at <= as_of]
 
     # --- corporate actions ------------------------------------------------------------------------------
 
@@ -369,15 +326,15 @@ class Lake:
         InputError
             If there is none, or its file is not what was written.
         """
-        return datasets.read(self.root, name, number)
+        return versions.read(self.root, name, number)
 
     def versions(self, name: str) -> list[int]:
         """Return the numbers of the versions of a data set, oldest first; none where it is not known."""
-        return datasets.versions(self.root, name)
+        return versions.numbers(self.root, name)
 
     def data_sets(self) -> tuple[str, ...]:
         """Return the names of the data sets, in alphabetical order."""
-        return datasets.names(self.root)
+        return versions.names(self.root)
 
     # --- the whole -------------------------------------------------------------------------------------
 
@@ -417,73 +374,5 @@ class Lake:
     def _all_parts(self) -> list[Part]:
         return [part for key in self.series() for part in self.parts(key)]
 
-    def _append(
-        self, key: SeriesKey, parts: list[Part], given: Rows, *, known_at: int, source: str, run: str
-    ) -> Appended:
-        """Write what is different from what some parts say, and add the parts that this makes to them."""
-        known_at = max([known_at, *(part.known_at for part in parts[-1:])])
-        changes = self._changes(key, parts, given)
-        before = parts[-1] if parts else None
-        for part, payload in new_parts(key, before, changes, known_at=known_at, source=source, run=run):
-            assert part.place is not None
-            files.put(self.root, self.root / part.place, payload)
-            parts.append(part)
-        return Appended(
-            new=len(changes.older) + len(changes.newer),
-            same=changes.same,
-            corrected=changes.revised,
-            late=len(changes.late),
-            known_at=known_at,
-        )
-
     def _rows(self, key: SeriesKey, *, start: int | None, stop: int | None, as_of: int | None) -> Rows:
         return rows_of(self.root, key, self.parts(key, as_of), start=start, stop=stop)
-
-    def _changes(self, key: SeriesKey, parts: list[Part], given: Rows) -> Changes:
-        ends = [part for part in parts if part.is_rows]
-        first = min(((part.first, part.first_id) for part in ends), default=None)
-        last = max(((part.last, part.last_id) for part in ends), default=None)
-        if last is not None and (int(given.stamps[0]), int(given.ids[0])) > last:
-            known = empty(key)
-        else:
-            start, stop = int(given.stamps[0]), int(given.stamps[-1]) + 1
-            known = rows_of(self.root, key, parts, start=start, stop=stop)
-        return compare(known, given, first=first, last=last)
-
-    def _part(self, place: Path) -> Part:
-        if place not in self._read:
-            self._read[place] = read_part(self.root, place)
-        return self._read[place]
-
-    def _places(self, series: Path) -> list[Path]:
-        """Return the files of parts below a folder of a series, relative to the lake."""
-        try:
-            months = [entry.name for entry in os.scandir(self.root / series) if entry.is_dir()]
-        except FileNotFoundError:
-            return []
-        return [
-            series / month / entry.name
-            for month in sorted(months)
-            for entry in os.scandir(self.root / series / month)
-            if is_part_name(entry.name)
-        ]
-
-
-def require_run(run: str) -> None:
-    """Refuse the name of an ingestion run that cannot be a folder.
-
-    Raises
-    ------
-    InputError
-        If it cannot.
-    """
-    if not _RUN.fullmatch(run):
-        raise InputError(
-            f"ingestion run {run!r}: use up to 128 letters, digits and '.', '_', ':', '+', '-', "
-            "beginning with a letter or a digit"
-        )
-
-
-def _require_text(key: SeriesKey, name: str, value: str) -> None:
-    if not value.strip():
-        raise InputError(f"{key}: {name} must not be empty, a row of the lake says who gave it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.lake import catalogue, datasets, facts, files, layout, raw
+from engine.data.lake import catalogue, datasets, facts, files, layout, raw, versions
 from engine.data.lake.parts import Part, is_part_name, read_part, read_revisions, read_rows
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.lake.reading import rows_of
@@ -48,7 +48,7 @@ def _problems(root: Path) -> list[Problem]:
             found += [_problem(ProblemKind.DAMAGED, place, message)] if message else []
         elif top == raw.FOLDER:
             found += _raw_problems(root, place)
-        elif top == datasets.FOLDER:
+        elif top == versions.FOLDER:
             found += _data_set_problems(root, place)
         elif str(place) not in _KNOWN_FILES:
             found.append(_strange(place))
@@ -114,10 +114,10 @@ def _series_problems(root: Path, place: Path, parts: list[Part]) -> list[Problem
 
 def _data_set_problems(root: Path, place: Path) -> list[Problem]:
     name, number = place.parent.name, place.stem
-    if len(place.parts) != 3 or number not in map(str, datasets.versions(root, name)):
+    if len(place.parts) != 3 or number not in map(str, versions.numbers(root, name)):
         return [_strange(place)]
     try:
-        frozen = datasets.read(root, name, int(number))
+        frozen = versions.read(root, name, int(number))
         panel = datasets.load(root, frozen)
     except InputError as wrong:
         return [_problem(ProblemKind.DAMAGED, place, str(wrong))]

@@ -1,0 +1,145 @@
+"""A definition and the parts of its series -> one panel: instruments through all their tickers, adjusted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from engine.data.actions import Fact, Life, adjusted, in_force, instrument_of, lives, of_life
+from engine.data.lake import panels
+from engine.data.lake.panels import Column, PinnedPart, Segment, Source
+from engine.data.lake.versions import Definition
+from engine.data.series import SeriesKey, SeriesKind
+from engine.domain.errors import InputError
+from engine.domain.panel import Instrument, Panel
+
+
+def series_of(definition: Definition, facts: Sequence[Fact]) -> list[SeriesKey]:
+    """Return all series that tell of the instruments of a definition, and the one of its market."""
+    told = _told(definition, facts)
+    market = () if definition.market is None else (definition.market,)
+    return list(
+        dict.fromkeys([*definition.keys, *(_key(definition, *each) for each in sorted(told)), *market])
+    )
+
+
+def facts_of(definition: Definition, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """Return the facts that are about instruments of a definition."""
+    told = _told(definition, facts)
+    return tuple(fact for fact in facts if (fact.venue, fact.ticker) in told)
+
+
+def raw_panel(
+    root: Path,
+    name: str,
+    definition: Definition,
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+) -> Panel:
+    """Return the panel of some parts, with the prices as they were printed.
+
+    Raises
+    ------
+    InputError
+        If a file is not what was frozen, or there is no bar at all.
+    """
+    columns = tuple(
+        Column(
+            instrument=Instrument(symbol=each.life.symbol, quote=each.quote),
+            segments=tuple(
+                Segment(
+                    key=_key(definition, each.venue, stretch.ticker),
+                    parts=pinned.get(_key(definition, each.venue, stretch.ticker), ()),
+                    start=stretch.start,
+                    stop=stretch.stop,
+                )
+                for stretch in each.life.stretches
+            ),
+        )
+        for each in _lives(definition, facts)
+    )
+    market = definition.market
+    return panels.build(
+        root,
+        Source(
+            name=name,
+            columns=columns,
+            market=None
+            if market is None
+            else Column(
+                instrument=Instrument(symbol=market.instrument),
+                segments=(Segment(key=market, parts=pinned.get(market, ())),),
+            ),
+            timeframe=definition.timeframe,
+            calendar=definition.calendar,
+            start=definition.start,
+            stop=definition.stop,
+        ),
+    )
+
+
+def in_view(raw: Panel, definition: Definition, facts: Sequence[Fact]) -> Panel:
+    """Return a raw panel as its definition wants it: lives of instruments known, prices adjusted."""
+    if not facts:
+        return raw
+    lived = {each.life.symbol: each for each in _lives(definition, facts)}
+    instruments = tuple(
+        instrument_of(lived[symbol].life, lived[symbol].quote, raw.timestamps, raw.close[:, column])
+        for column, symbol in enumerate(raw.symbols)
+    )
+    actions = {
+        symbol: of_life(each.life, in_force(fact for fact in facts if fact.venue == each.venue))
+        for symbol, each in lived.items()
+    }
+    return adjusted(replace(raw, instruments=instruments), actions, definition.adjustment)
+
+
+# --- inside ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lived:
+    """One instrument of a venue."""
+
+    venue: str
+    quote: str
+    life: Life
+
+    @property
+    def tickers(self) -> list[tuple[str, str]]:
+        return [(self.venue, stretch.ticker) for stretch in self.life.stretches]
+
+
+def _lives(definition: Definition, facts: Sequence[Fact]) -> list[_Lived]:
+    """Return the instruments of a definition in the order of their symbols, by what is known of tickers."""
+    tickers: dict[str, list[str]] = {}
+    for key in definition.keys:
+        tickers.setdefault(key.venue, []).append(key.instrument)
+    found = [
+        _Lived(venue=venue, quote=_quote(life.stretches[-1].ticker), life=life)
+        for venue, of_venue in tickers.items()
+        for life in lives(of_venue, in_force(fact for fact in facts if fact.venue == venue))
+    ]
+    found.sort(key=lambda each: (each.life.symbol, each.venue))
+    for one, other in pairwise(found):
+        if one.life.symbol == other.life.symbol:
+            raise InputError(
+                f"{one.life.symbol} is in the data set twice, from {one.venue} and {other.venue}; choose one"
+            )
+    return found
+
+
+def _quote(symbol: str) -> str:
+    """Return what a symbol as ccxt writes it is quoted in; dollars where it does not say."""
+    _, slash, after = symbol.partition("/")
+    return (after.split(":")[0] if slash else "") or "USD"
+
+
+def _told(definition: Definition, facts: Sequence[Fact]) -> set[tuple[str, str]]:
+    """Return the venue and the ticker of all series that tell of the instruments of a definition."""
+    told = {ticker for life in _lives(definition, facts) for ticker in life.tickers}
+    return told | {(key.venue, key.instrument) for key in definition.keys}
+
+
+def _key(definition: Definition, venue: str, ticker: str) -> SeriesKey:
+    return SeriesKey(venue=venue, kind=SeriesKind.BARS, instrument=ticker, timeframe=definition.timeframe)
