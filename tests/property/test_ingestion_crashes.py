@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.data.ingestion.finality import GRACE
+from engine.data.providers.finality import GRACE
 from engine.data.ingestion.one_series import Ingestion, Span
 from engine.data.lake.lake import Lake
 from engine.data.providers.bars import between

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.providers.bars import bars_from_trades, closed, longer_bars, opens_of, reconcile
+from engine.data.providers.bars import bars_from_trades, longer_bars, opens_of, reconcile
+from engine.data.providers.finality import sift
 from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
 from engine.domain.time import Timeframe
 
@@ -113,7 +114,7 @@ def test_one_changed_value_is_one_difference(drawn: list[tuple[int, int, int]], 
 def test_only_what_is_over_is_closed(drawn: list[tuple[int, int, int]], now: int) -> None:
     bars = bars_from_trades(tape(drawn), Timeframe.MINUTE_5)
 
-    kept = closed(bars, Timeframe.MINUTE_5, T0 + now)
+    kept = sift(bars, Timeframe.MINUTE_5, T0 + now, grace=0).final
 
     over = [stamp for stamp in bars.stamps.tolist() if stamp + 5 * MINUTE <= T0 + now]
     assert kept.stamps.tolist() == over

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.data.actions import ActionKind, Split
-from engine.data.ingestion.finality import GRACE
+from engine.data.providers.finality import GRACE
 from engine.data.ingestion.one_series import Ingestion, Span, StoppedError
 from engine.data.ingestion.outcome import Counts
 from engine.data.lake.lake import Lake

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.data.providers.bars import DifferenceKind, bars_from_trades, closed, reconcile, traded
+from engine.data.providers.bars import DifferenceKind, bars_from_trades, reconcile, traded
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.time import Timeframe
 
@@ -65,14 +65,6 @@ def test_a_volume_is_what_the_venue_prints_however_the_sum_was_made() -> None:
 
 def test_no_trades_make_no_bars() -> None:
     assert len(bars_from_trades(TradeSeries.empty(), Timeframe.HOUR_1)) == 0
-
-
-def test_a_bar_is_closed_when_its_time_is_over() -> None:
-    three = bars((0, 1, 1, 1, 1, 1), (1, 1, 1, 1, 1, 1), (2, 1, 1, 1, 1, 1))
-
-    assert len(closed(three, Timeframe.MINUTE_1, T0 + 2 * MINUTE)) == 2
-    assert len(closed(three, Timeframe.MINUTE_1, T0 + 2 * MINUTE - 1)) == 1
-    assert len(closed(three, Timeframe.MINUTE_1, T0)) == 0
 
 
 def test_equal_bars_do_not_differ_and_an_empty_interval_may_be_printed_or_left_out() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.data.ingestion.finality import GRACE, final_until, sift, unsettled_from
+from engine.data.providers.finality import GRACE, final_until, sift, unsettled_from
 from engine.domain.time import Timeframe
 from tests.lakes import HOUR, START, bars, closes
 

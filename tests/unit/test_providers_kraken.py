@@ -198,6 +198,25 @@ def paths(stage: Stage) -> list[str]:
     return [asked.path.rsplit("/", 1)[-1] for asked in stage.server.asked]
 
 
+@pytest.mark.parametrize("since", [T0 - 10 * MINUTE, T0 - 900 * MINUTE])
+def test_bars_that_are_not_over_or_have_not_begun_are_left_out_and_counted(stage: Stage, since: int) -> None:
+    honest = stage.exchange
+
+    def with_the_future(asked: Asked) -> Reply:
+        if not asked.path.endswith("OHLC"):
+            return honest(asked)
+        result = honest.ohlc_reply(int(asked.query["interval"]), int(asked.query["since"]))
+        ahead = [(T0 + number * MINUTE) // SECOND for number in (2, 3)]
+        result["XXBTZUSD"] += [[stamp, "1", "1", "1", "1", "1", "1.0", 1] for stamp in ahead]
+        return Reply(encoded({"error": [], "result": result}))
+
+    stage.server.answers = with_the_future
+    pages = list(stage.provider.fetch_bars("BTC/USD", Timeframe.MINUTE_1, since, T0 + DAY))
+
+    assert_same(joined(pages), expected(honest, Timeframe.MINUTE_1, since, T0 + DAY))
+    assert (sum(page.forming for page in pages), sum(page.future for page in pages)) == (1, 2)
+
+
 @pytest.mark.parametrize("prints_empty", [True, False])
 def test_recent_bars_are_those_reported_without_the_forming_one(stage: Stage, prints_empty: bool) -> None:
     stage.exchange.prints_empty = prints_empty

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from engine.data.actions import Dividend, Split
-from engine.data.providers.alpaca import Alpaca, Feed
-from engine.data.providers.binance import Binance
-from engine.data.providers.coinapi import CoinApi
+from engine.data.providers.alpaca import ALPACA
+from engine.data.providers.binance import BINANCE
+from engine.data.providers.coinapi import COINAPI
 from engine.data.providers.entitlements import Secret
 from engine.data.providers.errors import ProviderCode, ProviderError
-from engine.data.providers.fred import Fred
+from engine.data.providers.fred import FRED
 from engine.data.providers.patience import Bucket
-from engine.data.providers.polygon import Polygon
+from engine.data.providers.polygon import POLYGON
 from engine.data.providers.port import ActionSeen, Provider
-from engine.data.providers.yahoo import Yahoo
+from engine.data.providers.vendor import VendorProvider
+from engine.data.providers.yahoo import YAHOO
 from engine.data.series import BarSeries
 from engine.domain.errors import InputError
 from engine.domain.time import Timeframe
@@ -46,17 +47,14 @@ def at(text: str) -> int:
 NOW = at("2024-03-15T20:10:30")
 
 
-def make(name: str, world: World, url: str) -> Provider:
-    common: dict[str, Any] = {"surroundings": world.surroundings, "bucket": world.bucket, "base_url": url}
-    makers: dict[str, Callable[[], Provider]] = {
-        "yahoo": lambda: Yahoo(**common),
-        "polygon": lambda: Polygon(Secret(KEY), **common),
-        "alpaca": lambda: Alpaca(Secret("id"), Secret(KEY), **common),
-        "binance": lambda: Binance(**common),
-        "fred": lambda: Fred(Secret(KEY), **common),
-        "coinapi": lambda: CoinApi(Secret(KEY), **common),
-    }
-    return makers[name]()
+VENDORS = {vendor.name: vendor for vendor in (YAHOO, POLYGON, ALPACA, BINANCE, FRED, COINAPI)}
+
+
+def make(name: str, world: World, url: str, bucket: Bucket | None = None) -> Provider:
+    keys = [Secret("id"), Secret(KEY)] if name == "alpaca" else [Secret(KEY)]
+    return VendorProvider(
+        VENDORS[name], keys, surroundings=world.surroundings, bucket=bucket or world.bucket, base_url=url
+    )
 
 
 @contextmanager
@@ -358,22 +356,6 @@ def test_alpaca_is_not_asked_for_the_minutes_that_need_another_subscription() ->
     assert "feed" not in crypto.query
 
 
-def test_alpaca_takes_the_feed_that_it_is_given() -> None:
-    with serving(lambda _: as_json({"bars": None, "next_page_token": None})) as server:
-        world = World(NOW)
-        provider = Alpaca(
-            Secret("id"),
-            Secret(KEY),
-            surroundings=world.surroundings,
-            bucket=world.bucket,
-            base_url=server.url,
-            feed=Feed.IEX,
-        )
-        assert all_bars(provider, "AAPL", Timeframe.MINUTE_1, "2024-03-15", "2024-03-16") == []
-        provider.close()
-    assert server.asked[0].query["feed"] == "iex"
-
-
 # ---------------------------------------------------------------------------------------------- binance
 
 
@@ -401,6 +383,17 @@ def test_binance_pages_through_a_thousand_bars_at_a_time_without_the_forming_one
     assert len({row[0] for row in rows}) == len(rows)
     assert len(server.asked) == 3
     assert server.asked[0].query["symbol"] == "BTCUSDT"
+
+
+def test_bars_that_are_not_over_or_have_not_begun_are_left_out_and_counted() -> None:
+    start = at("2024-03-15T20:08")
+    rows = [kline(start + number * MINUTE, 5) for number in (0, 1, 2, 5, 9)]
+    with on("binance", lambda _: as_json(rows)) as (provider, _, _):
+        (page, *_) = provider.fetch_bars("BTC-USDT", Timeframe.MINUTE_1, start, start + DAY)
+
+    # It is ten past and half a minute.
+    assert page.series.stamps.tolist() == [start, start + MINUTE]
+    assert (page.forming, page.future) == (1, 2)
 
 
 def test_binance_leaves_out_minutes_in_which_nothing_was_traded() -> None:
@@ -692,7 +685,7 @@ def test_requests_keep_to_the_rate() -> None:
     with serving(lambda _: as_json([kline(at("2024-03-11"), 5)])) as server:
         world = World(NOW)
         bucket = Bucket(0.5, monotonic=lambda: sum(world.slept), sleep=world.sleep)
-        provider = Binance(surroundings=world.surroundings, bucket=bucket, base_url=server.url)
+        provider = make("binance", world, server.url, bucket)
         for _ in range(3):
             ask(provider, "binance")
         provider.close()
@@ -706,7 +699,7 @@ def test_who_was_told_to_wait_holds_the_others_back() -> None:
         told: list[float] = []
         # Attempts wait on a clock of their own: only the bucket shows on the world's.
         bucket = Bucket(1e9, monotonic=lambda: 0.0, sleep=told.append)
-        provider = Binance(surroundings=world.surroundings, bucket=bucket, base_url=server.url)
+        provider = make("binance", world, server.url, bucket)
         server.faults = [Reply(b"{}", 429, {"Retry-After": "30"})]
         ask(provider, "binance")
         bucket.take()

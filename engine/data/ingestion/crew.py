@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from engine.data.ingestion.finality import GRACE
 from engine.data.ingestion.one_series import Ingestion, Span, StoppedError
 from engine.data.ingestion.outcome import Counts, Outcome
 from engine.data.lake.lake import Lake
 from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import GRACE
 from engine.data.providers.opening import Access, bucket_of, open_provider
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Provider

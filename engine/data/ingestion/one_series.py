@@ -15,13 +15,13 @@ import numpy as np
 
 from engine.data.actions import Fact, kind_of
 from engine.data.ingestion.amounts import as_printed
-from engine.data.ingestion.finality import GRACE, UNSETTLED_BARS, final_until, sift, unsettled_from
 from engine.data.ingestion.gaps import missing_opens, months_backwards
 from engine.data.ingestion.outcome import Counts
 from engine.data.ingestion.proof import proofs
 from engine.data.lake.lake import Lake
 from engine.data.providers.bars import between
 from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import GRACE, UNSETTLED_BARS, final_until, sift, unsettled_from
 from engine.data.providers.port import ActionSeen, Page, Provider
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey
 from engine.domain.panel import IntArray
@@ -262,8 +262,8 @@ class Ingestion:
         sifted = sift(page.series, self.timeframe, self.now(), self.grace)
         self.counts = replace(
             self.counts,
-            forming=self.counts.forming + sifted.forming,
-            future=self.counts.future + sifted.future,
+            forming=self.counts.forming + page.forming + sifted.forming,
+            future=self.counts.future + page.future + sifted.future,
         )
         return as_printed(sifted.final)
 

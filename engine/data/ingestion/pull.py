@@ -7,12 +7,12 @@ import numpy as np
 
 from engine.data import catalogue
 from engine.data.ingestion.crew import WORKERS, Listener, Task, ingest_all
-from engine.data.ingestion.finality import GRACE, final_until
 from engine.data.ingestion.one_series import Span
 from engine.data.ingestion.outcome import Outcome, Summary
 from engine.data.ingestion.venues import venue_of
-from engine.data.lake.datasets import DataSetVersion
 from engine.data.lake.lake import Lake
+from engine.data.lake.versions import DataSetVersion
+from engine.data.providers.finality import GRACE, final_until
 from engine.data.providers.matrix import AssetClass, Purpose, classify
 from engine.data.providers.opening import Access, permit_all
 from engine.data.series import SeriesKey, SeriesKind

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.data.ingestion.finality import GRACE
+from engine.data.providers.finality import GRACE
 from engine.domain.errors import InvalidValueError
 from engine.domain.time import NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND
 

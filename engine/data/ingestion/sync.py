@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.data.ingestion.crew import WORKERS, Listener, Task, ingest_all
-from engine.data.ingestion.finality import GRACE, final_until
 from engine.data.ingestion.one_series import Span
 from engine.data.ingestion.outcome import Counts, Outcome, Summary
 from engine.data.ingestion.pull import calendar_of, run_id
 from engine.data.ingestion.schedule import Depth
 from engine.data.ingestion.venues import provider_of
-from engine.data.lake.datasets import DataSetVersion
 from engine.data.lake.lake import Lake
+from engine.data.lake.versions import DataSetVersion
 from engine.data.providers.errors import ProviderError
+from engine.data.providers.finality import GRACE, final_until
 from engine.data.providers.matrix import Purpose, capability
 from engine.data.providers.opening import Access, permit_all
 from engine.data.series import SeriesKey, SeriesKind

@@ -150,11 +150,6 @@ def between(series: BarSeries, start: int, stop: int) -> BarSeries:
     return series.rows(int(first), int(last))
 
 
-def closed(series: BarSeries, timeframe: Timeframe, now: int) -> BarSeries:
-    """Return the bars whose interval is over: what is still forming is no bar, wherever it stands."""
-    return between(series, -(2**62), now - timeframe.nanoseconds + 1)
-
-
 def traded(series: BarSeries) -> BarSeries:
     """Return the bars that had volume; a bar of unknown volume stays."""
     kept = ~(series.volume == 0)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.data.providers.bars import between, closed, traded
+from engine.data.providers.bars import between, traded
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import sift
 from engine.data.providers.matrix import CCXT_PREFIX, Capability, capability
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Page, Surroundings
@@ -88,9 +89,12 @@ class Exchange:
                 lambda rows, _: self._read_bars(rows),
             )
             new = between(bars, start, stop)
-            kept = traded(closed(new, timeframe, self._surroundings.now()))
+            sifted = sift(bars, timeframe, self._surroundings.now(), grace=0)
+            kept = traded(between(sifted.final, start, stop))
             known = int(new.stamps[-1]) + step if len(new) else start
-            yield Page(payload=payload, series=kept, cursor=known)
+            yield Page(
+                payload=payload, series=kept, cursor=known, forming=sifted.forming, future=sifted.future
+            )
             # An empty page may lie before the listing: the next one may not.
             start = known if len(new) else start + limit * step
 

@@ -8,19 +8,18 @@ its close is the newest figure as it was known at the end of that day.
 from collections.abc import Iterator
 from typing import Final
 
-from engine.data.providers.bars import between, closed
-from engine.data.providers.entitlements import Secret
-from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
-from engine.data.providers.matrix import MACRO_PREFIX, Capability, capability
-from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Page, Surroundings
+from engine.data.providers.bars import between
+from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import sift
+from engine.data.providers.matrix import MACRO_PREFIX
+from engine.data.providers.port import Page
 from engine.data.providers.replies import bar_series, broken, decoded, mapping, number, rows_of, whole
 from engine.data.providers.stamping import from_iso, iso_date
-from engine.data.providers.web import Query, Web
-from engine.data.series import BarSeries, TradeSeries
+from engine.data.providers.vendor import Line, Vendor
+from engine.data.providers.web import Query
+from engine.data.series import BarSeries
 from engine.domain.time import NANOSECONDS_PER_DAY, Timeframe
 
-URL: Final = "https://api.stlouisfed.org"
 ROWS_A_PAGE: Final = 100_000
 
 # FRED refuses more than 2,000 vintages at once; a series of days has one every working day.
@@ -32,88 +31,52 @@ _MISSING = "."
 _NAN = float("nan")
 
 
-class Fred:
-    """Macro series of the Federal Reserve Bank of St. Louis; `FRED:CPIAUCSL` or `CPIAUCSL`."""
+def _bars(line: Line, symbol: str, timeframe: Timeframe, start: int, stop: int) -> Iterator[Page[BarSeries]]:
+    """Yield days of publication from `start` up to, not including, `stop` (UTC nanoseconds).
 
-    def __init__(
-        self, key: Secret, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None
-    ) -> None:
-        self._surroundings = surroundings
-        self._web = Web(
-            _NAME, base_url or URL, surroundings=surroundings, bucket=bucket, secret_query={"api_key": key}
+    Open, high and low are the close; there is no volume.
+
+    Raises
+    ------
+    ProviderError
+        NOT_OFFERED if the timeframe is not a day.
+    """
+    if timeframe is not Timeframe.DAY_1:
+        raise ProviderError(
+            ProviderCode.NOT_OFFERED, _NAME, f"publishes by the day, not by {timeframe.value}; take 1d"
         )
-
-    @property
-    def name(self) -> str:
-        """`fred`."""
-        return _NAME
-
-    @property
-    def capabilities(self) -> Capability:
-        """Its row of the matrix."""
-        return capability(_NAME)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._web.close()
-
-    def fetch_bars(
-        self, symbol: str, timeframe: Timeframe, start: int, stop: int
-    ) -> Iterator[Page[BarSeries]]:
-        """Yield days of publication from `start` up to, not including, `stop` (UTC nanoseconds).
-
-        Open, high and low are the close; there is no volume.
-
-        Raises
-        ------
-        ProviderError
-            NOT_OFFERED if the timeframe is not a day.
-        """
-        if timeframe is not Timeframe.DAY_1:
-            raise ProviderError(
-                ProviderCode.NOT_OFFERED, _NAME, f"publishes by the day, not by {timeframe.value}; take 1d"
-            )
-        day = NANOSECONDS_PER_DAY
-        start += -start % day
-        stop = min(stop, self._surroundings.now() - day + 1)
-        while start < stop:
-            end = min(stop, start + _WINDOW_DAYS * day)
-            # One day more in front: what is known there is no news of this window.
-            known_until = start - day
-            rows: list[_Vintage] = []
-            payload, (page, total) = self._page(symbol, known_until, end, 0)
+    day = NANOSECONDS_PER_DAY
+    start += -start % day
+    stop = min(stop, line.now() - day + 1)
+    while start < stop:
+        end = min(stop, start + _WINDOW_DAYS * day)
+        # One day more in front: what is known there is no news of this window.
+        known_until = start - day
+        rows: list[_Vintage] = []
+        payload, (page, total) = _page(line, symbol, known_until, end, 0)
+        rows += page
+        while page and len(rows) < total:
+            yield Page(payload=payload, series=BarSeries.empty(), cursor=start)
+            payload, (page, total) = _page(line, symbol, known_until, end, len(rows))
             rows += page
-            while page and len(rows) < total:
-                yield Page(payload=payload, series=BarSeries.empty(), cursor=start)
-                payload, (page, total) = self._page(symbol, known_until, end, len(rows))
-                rows += page
-            news = closed(_news(rows, known_until), timeframe, self._surroundings.now())
-            series = between(news, start, end)
-            start = end
-            yield Page(payload=payload, series=series, cursor=start)
+        sifted = sift(_news(rows, known_until), timeframe, line.now(), grace=0)
+        series = between(sifted.final, start, end)
+        start = end
+        yield Page(payload=payload, series=series, cursor=start, forming=sifted.forming, future=sifted.future)
 
-    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
-        """Refuse: nobody trades a statistic.
 
-        Raises
-        ------
-        ProviderError
-            NOT_OFFERED.
-        """
-        raise no_trades(_NAME, symbol, start, stop)
-
-    def _page(
-        self, symbol: str, first: int, stop: int, offset: int
-    ) -> tuple[bytes, tuple[list["_Vintage"], int]]:
-        query: Query = {
-            "series_id": symbol.removeprefix(MACRO_PREFIX),
-            "file_type": "json",
-            "realtime_start": iso_date(first),
-            "realtime_end": iso_date(stop - 1),
-            "limit": ROWS_A_PAGE,
-            "offset": offset,
-        }
-        return self._web.get("/fred/series/observations", query, _read)
+def _page(
+    line: Line, symbol: str, first: int, stop: int, offset: int
+) -> tuple[bytes, tuple[list["_Vintage"], int]]:
+    query: Query = {
+        "series_id": symbol.removeprefix(MACRO_PREFIX),
+        "file_type": "json",
+        "realtime_start": iso_date(first),
+        "realtime_end": iso_date(stop - 1),
+        "limit": ROWS_A_PAGE,
+        "offset": offset,
+    }
+    return line.web.get("/fred/series/observations", query, _read)
 
 
 _Vintage = tuple[int, int, float]
@@ -144,3 +107,7 @@ def _news(rows: list[_Vintage], known_until: int) -> BarSeries:
             newest = about
             by_day[published] = (about, figure)
     return bar_series(_NAME, [(day, *[figure] * 4, _NAN) for day, (_, figure) in by_day.items()])
+
+
+FRED: Final = Vendor(name=_NAME, url="https://api.stlouisfed.org", bars=_bars, secret_query=("api_key",))
+"""Macro series of the Federal Reserve Bank of St. Louis; `FRED:CPIAUCSL` or `CPIAUCSL`."""

@@ -16,13 +16,13 @@ from engine.data.providers.bars import (
     Difference,
     bars_from_trades,
     between,
-    closed,
     longer_bars,
     reconcile,
     traded,
 )
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import sift
 from engine.data.providers.matrix import Capability, capability
 from engine.data.providers.patience import Bucket
 from engine.data.providers.port import Page, Surroundings
@@ -58,11 +58,19 @@ _Trade = tuple[int, int, float, float, bool]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ohlc:
-    """Bars as reported, closed and traded ones only; Kraken has nothing final from `committed_until` on."""
+    """Bars as reported, closed and traded ones only; Kraken has nothing final from `committed_until` on.
+
+    Attributes
+    ----------
+    forming, future
+        How many were left out since they were not over, by our clock or by Kraken's, or had not even begun.
+    """
 
     payload: bytes
     bars: BarSeries
     committed_until: int
+    forming: int
+    future: int
 
 
 class _End(Enum):
@@ -114,7 +122,11 @@ class Kraken:
         reaches = min(stop, ohlc.committed_until)
         if start >= self._reported_from(step):
             yield Page(
-                payload=ohlc.payload, series=between(ohlc.bars, start, stop), cursor=max(start, reaches)
+                payload=ohlc.payload,
+                series=between(ohlc.bars, start, stop),
+                cursor=max(start, reaches),
+                forming=ohlc.forming,
+                future=ohlc.future,
             )
             return
         meets = int(ohlc.bars.stamps[0]) if len(ohlc.bars) else stop
@@ -134,6 +146,8 @@ class Kraken:
             cursor=max(done, reaches),
             differences=tuple(differences),
             day_differences=tuple(self._day_differences(symbol, timeframe, days, start)),
+            forming=ohlc.forming,
+            future=ohlc.future,
         )
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
@@ -237,12 +251,15 @@ class Kraken:
         payload, (bars, last) = self._wire.ask(
             lambda: self._wire.client.publicGetOHLC(request), lambda _, reply: _read_ohlc(reply)
         )
+        sifted = sift(bars, timeframe, self._surroundings.now(), grace=0)
         # Closed by our clock and by Kraken's, whichever is behind.
-        committed = between(bars, 0, last + 1)
+        committed = between(sifted.final, 0, last + 1)
         return _Ohlc(
             payload=payload,
-            bars=traded(closed(committed, timeframe, self._surroundings.now())),
+            bars=traded(committed),
             committed_until=last + timeframe.nanoseconds,
+            forming=sifted.forming + len(sifted.final) - len(committed),
+            future=sifted.future,
         )
 
 

@@ -2,20 +2,24 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from engine.data.providers.alpaca import Alpaca
-from engine.data.providers.binance import Binance
-from engine.data.providers.coinapi import CoinApi
+from engine.data.providers.alpaca import ALPACA
+from engine.data.providers.binance import BINANCE
+from engine.data.providers.coinapi import COINAPI
 from engine.data.providers.entitlements import Keyring, entitled_providers, keys_of
 from engine.data.providers.exchange import Exchange
-from engine.data.providers.fred import Fred
+from engine.data.providers.fred import FRED
 from engine.data.providers.kraken import Kraken
 from engine.data.providers.matrix import CCXT_PREFIX, Purpose, capability, permit
 from engine.data.providers.patience import Bucket
-from engine.data.providers.polygon import Polygon
+from engine.data.providers.polygon import POLYGON
 from engine.data.providers.port import Provider, Surroundings
-from engine.data.providers.yahoo import Yahoo
+from engine.data.providers.vendor import VendorProvider
+from engine.data.providers.yahoo import YAHOO
 from engine.domain.time import NANOSECONDS_PER_DAY
+
+_VENDORS: Final = {vendor.name: vendor for vendor in (ALPACA, BINANCE, COINAPI, FRED, POLYGON, YAHOO)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,20 +113,7 @@ def open_provider(name: str, access: Access, bucket: Bucket) -> Provider:
     if name.startswith(CCXT_PREFIX):
         exchange = name.removeprefix(CCXT_PREFIX)
         return Exchange(exchange, surroundings=world, bucket=bucket, base_url=url)
+    if name == "kraken":
+        return Kraken(surroundings=world, bucket=bucket, base_url=url)
     keys = keys_of(name, access.environment, access.keyring)
-    match name:
-        case "kraken":
-            return Kraken(surroundings=world, bucket=bucket, base_url=url)
-        case "yahoo":
-            return Yahoo(surroundings=world, bucket=bucket, base_url=url)
-        case "binance":
-            return Binance(surroundings=world, bucket=bucket, base_url=url)
-        case "polygon":
-            return Polygon(keys[0], surroundings=world, bucket=bucket, base_url=url)
-        case "alpaca":
-            return Alpaca(keys[0], keys[1], surroundings=world, bucket=bucket, base_url=url)
-        case "fred":
-            return Fred(keys[0], surroundings=world, bucket=bucket, base_url=url)
-        case "coinapi":
-            return CoinApi(keys[0], surroundings=world, bucket=bucket, base_url=url)
-    raise AssertionError(f"{name} is in the matrix and is not opened here")
+    return VendorProvider(_VENDORS[name], keys, surroundings=world, bucket=bucket, base_url=url)

@@ -47,6 +47,8 @@ class Page(Generic[Series]):
         Where bars that were built from trades and bars that were reported do not agree.
     day_differences
         The same of whole days: they are reported further back than shorter bars.
+    forming, future
+        How many bars of the reply were left out since they were not over when it came, or had not even begun.
     actions
         Splits and dividends of which the reply tells, oldest first; prices are as traded, never adjusted.
     """
@@ -57,6 +59,8 @@ class Page(Generic[Series]):
     differences: tuple[Difference, ...] = ()
     day_differences: tuple[Difference, ...] = ()
     actions: tuple[ActionSeen, ...] = ()
+    forming: int = 0
+    future: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

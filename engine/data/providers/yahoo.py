@@ -13,19 +13,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from engine.data.actions import Dividend, Split
-from engine.data.providers.bars import between, closed
-from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
-from engine.data.providers.matrix import AssetClass, Capability, capability, classify
-from engine.data.providers.patience import Bucket
-from engine.data.providers.port import ActionSeen, Page, Surroundings
+from engine.data.providers.bars import between
+from engine.data.providers.errors import ProviderCode, ProviderError
+from engine.data.providers.finality import sift
+from engine.data.providers.matrix import AssetClass, classify
+from engine.data.providers.port import ActionSeen, Page
 from engine.data.providers.replies import bar_series, broken, decoded, instant, mapping, number, rows_of
 from engine.data.providers.stamping import midnights_of_dates
-from engine.data.providers.web import Query, Web
-from engine.data.series import BarSeries, TradeSeries
+from engine.data.providers.vendor import Line, Vendor
+from engine.data.providers.web import Query
+from engine.data.series import BarSeries
 from engine.domain.panel import IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND, Timeframe
-
-URL: Final = "https://query1.finance.yahoo.com"
 
 _NAME = "yahoo"
 _INTERVALS = {
@@ -44,8 +43,6 @@ _REACH_DAYS = {
     Timeframe.DAY_1: (36_500, 36_500),
 }
 _PRICES = ("open", "high", "low", "close")
-# It turns away clients that do not say what they are.
-_HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; gauntlet)", "Accept": "application/json"}
 
 
 _Splits = tuple[tuple[int, Split], ...]
@@ -68,102 +65,74 @@ class _Chart:
     dividends: Mapping[int, float]
 
 
-class Yahoo:
-    """History of Yahoo; symbols as Yahoo writes them, or `BTC/USD`, `EUR/USD`, `BRK.B`."""
+def _bars(line: Line, symbol: str, timeframe: Timeframe, start: int, stop: int) -> Iterator[Page[BarSeries]]:
+    """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds).
 
-    def __init__(self, *, surroundings: Surroundings, bucket: Bucket, base_url: str | None = None) -> None:
-        self._surroundings = surroundings
-        self._web = Web(_NAME, base_url or URL, surroundings=surroundings, bucket=bucket, headers=_HEADERS)
-
-    @property
-    def name(self) -> str:
-        """`yahoo`."""
-        return _NAME
-
-    @property
-    def capabilities(self) -> Capability:
-        """Its row of the matrix."""
-        return capability(_NAME)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._web.close()
-
-    def fetch_bars(
-        self, symbol: str, timeframe: Timeframe, start: int, stop: int
-    ) -> Iterator[Page[BarSeries]]:
-        """Yield closed bars that open from `start` up to, not including, `stop` (UTC nanoseconds).
-
-        Raises
-        ------
-        ProviderError
-            NOT_OFFERED if there are no bars of this length, HISTORY_TOO_LONG if they do not go back so far.
-        """
-        if timeframe not in _INTERVALS:
-            raise ProviderError(
-                ProviderCode.NOT_OFFERED, _NAME, f"gives no bars of {timeframe.value}; take 1h or 1d"
-            )
-        now = self._surroundings.now()
-        stop = min(stop, now - timeframe.nanoseconds + 1)
-        if start >= stop:
-            return
-        reach, at_once = _REACH_DAYS[timeframe]
-        if now - start > reach * NANOSECONDS_PER_DAY:
-            raise ProviderError(
-                ProviderCode.HISTORY_TOO_LONG,
-                _NAME,
-                f"bars of {timeframe.value} go back {reach} days; ask for a later start or for 1d",
-            )
-        # Splits up to today, whatever part of the history is asked for: all of them are in every price.
-        payload, chart = self._chart(symbol, Timeframe.DAY_1, start, now)
-        splits = chart.splits
-        if timeframe is Timeframe.DAY_1:
-            yield self._page(payload, chart, splits, start, stop, timeframe)
-            return
-        while start < stop:
-            end = min(stop, start + at_once * NANOSECONDS_PER_DAY)
-            payload, chart = self._chart(symbol, timeframe, start, end)
-            yield self._page(payload, chart, splits, start, end, timeframe)
-            start = end
-
-    def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
-        """Refuse: it has none.
-
-        Raises
-        ------
-        ProviderError
-            NOT_OFFERED.
-        """
-        raise no_trades(_NAME, symbol, start, stop)
-
-    def _chart(self, symbol: str, timeframe: Timeframe, start: int, stop: int) -> tuple[bytes, _Chart]:
-        query: Query = {
-            # A daily bar is stamped with the open of its session: some hours around our midnight.
-            "period1": (start - NANOSECONDS_PER_DAY) // NANOSECONDS_PER_SECOND,
-            "period2": -(-(stop + NANOSECONDS_PER_DAY) // NANOSECONDS_PER_SECOND),
-            "interval": _INTERVALS[timeframe],
-            "events": "div,splits",
-            "includePrePost": "false",
-        }
-        path = f"/v8/finance/chart/{quote(_ticker(symbol), safe='=^')}"
-        return self._web.get(path, query, lambda payload: _read(payload, timeframe))
-
-    def _page(
-        self,
-        payload: bytes,
-        chart: _Chart,
-        splits: _Splits,
-        start: int,
-        stop: int,
-        timeframe: Timeframe,
-    ) -> Page[BarSeries]:
-        bars = closed(between(chart.bars, start, stop), timeframe, self._surroundings.now())
-        return Page(
-            payload=payload,
-            series=_as_traded(bars, splits),
-            cursor=int(bars.stamps[-1]) + timeframe.nanoseconds if len(bars) else start,
-            actions=_actions(chart, splits, start, stop),
+    Raises
+    ------
+    ProviderError
+        NOT_OFFERED if there are no bars of this length, HISTORY_TOO_LONG if they do not go back so far.
+    """
+    if timeframe not in _INTERVALS:
+        raise ProviderError(
+            ProviderCode.NOT_OFFERED, _NAME, f"gives no bars of {timeframe.value}; take 1h or 1d"
         )
+    now = line.now()
+    stop = min(stop, now - timeframe.nanoseconds + 1)
+    if start >= stop:
+        return
+    reach, at_once = _REACH_DAYS[timeframe]
+    if now - start > reach * NANOSECONDS_PER_DAY:
+        raise ProviderError(
+            ProviderCode.HISTORY_TOO_LONG,
+            _NAME,
+            f"bars of {timeframe.value} go back {reach} days; ask for a later start or for 1d",
+        )
+    # Splits up to today, whatever part of the history is asked for: all of them are in every price.
+    payload, chart = _chart(line, symbol, Timeframe.DAY_1, start, now)
+    splits = chart.splits
+    if timeframe is Timeframe.DAY_1:
+        yield _page(line, payload, chart, splits, start, stop, timeframe)
+        return
+    while start < stop:
+        end = min(stop, start + at_once * NANOSECONDS_PER_DAY)
+        payload, chart = _chart(line, symbol, timeframe, start, end)
+        yield _page(line, payload, chart, splits, start, end, timeframe)
+        start = end
+
+
+def _chart(line: Line, symbol: str, timeframe: Timeframe, start: int, stop: int) -> tuple[bytes, _Chart]:
+    query: Query = {
+        # A daily bar is stamped with the open of its session: some hours around our midnight.
+        "period1": (start - NANOSECONDS_PER_DAY) // NANOSECONDS_PER_SECOND,
+        "period2": -(-(stop + NANOSECONDS_PER_DAY) // NANOSECONDS_PER_SECOND),
+        "interval": _INTERVALS[timeframe],
+        "events": "div,splits",
+        "includePrePost": "false",
+    }
+    path = f"/v8/finance/chart/{quote(_ticker(symbol), safe='=^')}"
+    return line.web.get(path, query, lambda payload: _read(payload, timeframe))
+
+
+def _page(
+    line: Line,
+    payload: bytes,
+    chart: _Chart,
+    splits: _Splits,
+    start: int,
+    stop: int,
+    timeframe: Timeframe,
+) -> Page[BarSeries]:
+    sifted = sift(chart.bars, timeframe, line.now(), grace=0)
+    bars = between(sifted.final, start, stop)
+    return Page(
+        payload=payload,
+        series=_as_traded(bars, splits),
+        cursor=int(bars.stamps[-1]) + timeframe.nanoseconds if len(bars) else start,
+        actions=_actions(chart, splits, start, stop),
+        forming=sifted.forming,
+        future=sifted.future,
+    )
 
 
 def _ticker(symbol: str) -> str:
@@ -299,3 +268,13 @@ def _dividends(events: Mapping[str, Any], zone: str) -> dict[int, float]:
 def _date(cells: Mapping[str, Any], zone: str) -> int:
     stamp = np.array([instant(_NAME, cells.get("date"), "date", NANOSECONDS_PER_SECOND)], dtype=np.int64)
     return int(midnights_of_dates(stamp, zone)[0])
+
+
+YAHOO: Final = Vendor(
+    name=_NAME,
+    url="https://query1.finance.yahoo.com",
+    bars=_bars,
+    # It turns away clients that do not say what they are.
+    headers={"User-Agent": "Mozilla/5.0 (compatible; gauntlet)", "Accept": "application/json"},
+)
+"""Bars of Yahoo; symbols as Yahoo writes them, or `BTC/USD`, `EUR/USD`, `BRK.B`."""
