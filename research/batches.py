@@ -19,7 +19,7 @@ from engine.core import metrics
 from engine.core.settings import FRICTIONLESS, Costs
 from engine.domain.errors import SimulatorError
 from engine.domain.identity import content_hash
-from engine.domain.panel import FloatArray, Panel
+from engine.domain.panel import FloatArray, Panel, day_ends
 from engine.domain.portfolio import Invest, Plan
 from engine.features.expression import Expression
 from engine.home import cache_folder
@@ -28,7 +28,7 @@ from engine.workforce import Shared, Workforce
 from research import nautilus_simulator
 from research.baselines import freed, unlimited
 from research.cell_store import Accounts, CellStore
-from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult, day_ends
+from research.cells import CAPITAL_MULTIPLES, Simulator, Variant, VariantResult
 from research.excess import excess_returns, mean_gross
 from research.nautilus_simulator import MarketTargets, NautilusWorker, orders_of
 from research.simulators import Resimulated, TargetRun, VectorbtWorker, resimulate
@@ -399,7 +399,7 @@ def _each(pool: Batch, threads: int) -> list[tuple[FloatArray, FloatArray]]:
 def _compared(
     outcome: Outcome, pools: list[tuple[FloatArray, FloatArray]], panel: Panel
 ) -> tuple[VariantResult, ...]:
-    ends = day_ends(panel.timestamps[slice(*outcome.rows)])
+    ends = day_ends(panel.timestamps[slice(*outcome.rows)], panel.calendar)
     days_per_year = panel.calendar.days_per_year
     results = []
     for equity, gross, (pool_equity, _) in zip(outcome.equity, outcome.gross, pools, strict=True):

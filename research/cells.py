@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.identity import content_hash
-from engine.domain.panel import Adjustment, FloatArray, IntArray
-from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+from engine.domain.panel import Adjustment, FloatArray, IntArray, day_ends
+from engine.domain.time import Calendar, Timeframe
 
 BASELINE_STRATEGY = "baseline"
 BASELINE_ENGINE = "market"
@@ -135,14 +135,6 @@ class CellKey:
         )
 
 
-def day_ends(timestamps: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which rows are the last of their UTC day, shape (R,)."""
-    days = timestamps // NANOSECONDS_PER_DAY
-    ends = np.ones(len(days), dtype=np.bool_)
-    ends[:-1] = days[1:] != days[:-1]
-    return ends
-
-
 def _no_values() -> FloatArray:
     return np.empty(0)
 
@@ -198,6 +190,7 @@ class CellResult:
     problem: str = ""
     baseline_role: BaselineRole = BaselineRole.NONE
     timestamps: IntArray
+    calendar: Calendar
     equity: FloatArray = field(default_factory=_no_values)
     gross: FloatArray = field(default_factory=_no_values)
     turnover: FloatArray = field(default_factory=_no_values)
@@ -242,8 +235,8 @@ class CellResult:
 
     @property
     def day_ends(self) -> npt.NDArray[np.bool_]:
-        """Shape (R,): the last row of each UTC day, where daily returns are read."""
-        return day_ends(self.timestamps)
+        """Shape (R,): the last row of each day of trading, where daily returns are read."""
+        return day_ends(self.timestamps, self.calendar)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

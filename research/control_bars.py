@@ -6,13 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from engine.core.metrics import daily_returns
-from engine.domain.panel import FloatArray
+from engine.domain.panel import FloatArray, day_ends
 from engine.domain.portfolio import Invest
 from engine.features.operators import field
 from engine.pipeline.run import Column, Detail, run_all
 from research.arena import Arena
 from research.baselines import equal_weight_plan, unlimited
-from research.cells import day_ends
 from research.configuration import for_data
 from research.control_findings import judge_excess
 from research.control_play import Effort, Purpose, generator
@@ -55,7 +54,7 @@ def excess_of(arena: Arena, columns: Sequence[Column]) -> FloatArray:
     """Return the daily excess of accounts over the pool at their own exposure, shape (D, columns)."""
     plan = equal_weight_plan(arena.windows, arena.eligible, REBALANCE)
     pool = run_all(arena.panel, [Column(plan=plan)], unlimited(arena.settings), detail=Detail.CURVES)
-    ends = day_ends(arena.timestamps)
+    ends = day_ends(arena.timestamps, arena.panel.calendar)
     benchmark = daily_returns(pool.equity[0], ends)
     outcome = run_all(arena.panel, columns, arena.settings, detail=Detail.CURVES)
     return np.column_stack(

@@ -17,7 +17,7 @@ from engine.core.records import ACCRUAL_FIELDS, ACCRUAL_NAMES, FILL_FIELDS
 from engine.core.settings import Costs
 from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.identity import content_hash
-from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.panel import FloatArray, IntArray, Panel, day_ends
 from engine.domain.portfolio import Plan
 from engine.features.strategy import Number, Strategy
 from engine.pipeline.run import Column, Detail, Outcome, Settings, run_all
@@ -26,7 +26,7 @@ from engine.selection.universe import Selection
 from engine.workforce import LocalWorkers
 from research.backtest import equal_weight_of_listed, whole_history
 from research.baselines import buy_and_hold_plan, equal_weight_plan, market_panel, unlimited
-from research.cells import BaselineRole, day_ends
+from research.cells import BaselineRole
 from research.configuration import Selection as ConfiguredSelection
 from research.configuration import TournamentSettings
 from research.excess import excess_returns, mean_gross
@@ -175,11 +175,11 @@ class Dissection:
     @property
     def years(self) -> float:
         """Length of the account's life."""
-        return float(day_ends(self.timestamps).sum()) / self.days_per_year
+        return float(day_ends(self.timestamps, self.panel.calendar).sum()) / self.days_per_year
 
     def daily(self, equity: FloatArray) -> FloatArray:
         """Return the daily returns of an equity curve of this account's rows."""
-        return metrics.daily_returns(equity, day_ends(self.timestamps))
+        return metrics.daily_returns(equity, day_ends(self.timestamps, self.panel.calendar))
 
     @cached_property
     def exposure(self) -> float:
@@ -406,7 +406,9 @@ def _trial(account: Dissection, neighbour: Strategy, measured: Measured) -> Tria
             "settings": account.settings,
         }
     )
-    return trial(key, account.timestamps[day_ends(account.timestamps)], measured.excess)
+    return trial(
+        key, account.timestamps[day_ends(account.timestamps, account.panel.calendar)], measured.excess
+    )
 
 
 def _axes(strategy: Strategy, steps: Sequence[float]) -> Iterator[Axis]:

@@ -35,7 +35,7 @@ from engine.core import metrics
 from engine.core.market import FUNDING_FIELD
 from engine.domain.errors import AllocationError, InvalidValueError
 from engine.domain.identity import content_hash
-from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.panel import FloatArray, IntArray, Panel, day_ends
 from engine.domain.portfolio import Plan
 from engine.pipeline.run import Column, Detail, Settings, run_all
 from engine.schedule.windows import Rebalance, Window, plan
@@ -47,7 +47,7 @@ from engine.workforce import THIS_PROCESS, Shared, Workforce
 from research.arena import Contestant
 from research.baselines import MARKET_FIELD, buy_and_hold_plan, equal_weights, freed, market_panel, unlimited
 from research.cell_store import read_arrays, write_arrays
-from research.cells import PermutationRecord, day_ends
+from research.cells import PermutationRecord
 from research.configuration import TournamentConfiguration
 from research.excess import (
     EQUIVALENT_CORRELATION,
@@ -640,7 +640,7 @@ def _baselines(
 def _accounts(panel: Panel, columns: Sequence[Column], settings: Settings) -> list[tuple[FloatArray, float]]:
     """Return daily returns, shape (D,), and mean gross of each account."""
     outcome = run_all(panel, columns, settings, detail=Detail.CURVES)
-    ends = day_ends(panel.timestamps[slice(*outcome.rows)])
+    ends = day_ends(panel.timestamps[slice(*outcome.rows)], panel.calendar)
     return [
         (metrics.daily_returns(equity, ends), mean_gross(gross))
         for equity, gross in zip(outcome.equity, outcome.gross, strict=True)

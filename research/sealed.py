@@ -11,9 +11,9 @@ import numpy as np
 
 from engine.core import metrics
 from engine.domain.errors import IdentityError, InputError, InvalidValueError
-from engine.domain.panel import FloatArray, IntArray, Panel
+from engine.domain.panel import FloatArray, IntArray, Panel, day_ends
 from engine.schedule.windows import Window, walk_forward
-from research.cells import BaselineRole, day_ends
+from research.cells import BaselineRole
 from research.configuration import Windows
 from research.dissection import Dissection, dissect
 from research.excess import excess_returns
@@ -142,7 +142,7 @@ def play_sealed(rebuilt: Rebuilt, panel: Panel, promised: Promise) -> Sealed:
     returns, excess = account.daily(account.equity), _excess(account)
     metrics.assert_identity(returns, account.equity)
     pool = account.daily(account.baselines[BaselineRole.RAW_POOL])
-    stamps = account.timestamps[day_ends(account.timestamps)]
+    stamps = account.timestamps[day_ends(account.timestamps, panel.calendar)]
     if stamps[0] < panel.timestamps[len(ground.panel)]:
         # The account begins at the close of a day that was never sealed: it earned nothing there.
         stamps, returns, pool, excess = stamps[1:], returns[1:], pool[1:], excess[1:]

@@ -127,6 +127,7 @@ def cell(
         identity_hash=identity,
         baseline_role=role,
         timestamps=(9000 + np.arange(rows, dtype=np.int64)) * NANOSECONDS_PER_DAY,
+        calendar=Calendar.XNYS,
         equity=equity,
         gross=np.full(rows, gross),
         turnover=np.full(rows, 0.01),

@@ -1,7 +1,9 @@
 """Which bars a calendar expects. pandas and exchange_calendars are loaded on the first call."""
 
 import warnings
+from datetime import tzinfo
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 
 _MARGIN_DAYS = 14
+_HOUR = NANOSECONDS_PER_DAY // 24
+_DAY_BEGINS_HOUR = 17
+"""Where a session begins in the evening it does so at five, by the clock of New York or of Chicago."""
 
 
 def complete_since(calendar: Calendar) -> int:
@@ -52,7 +57,9 @@ def expected_opens(calendar: Calendar, timeframe: Timeframe, first: int, last: i
     if timeframe is Timeframe.DAY_1:
         days = sessions(calendar, first_day, last_day)
         return days[(days >= first) & (days <= last)]
-    opens, closes = _session_bounds(calendar, first_day, last_day)
+    # A session of tomorrow may begin this evening.
+    around = [str(np.datetime64(day, "D") + days) for day, days in ((first_day, -1), (last_day, 1))]
+    opens, closes = _session_bounds(calendar, *around)
     # The first bar of a session holds its open, which hourly bars on full hours begin half an hour before.
     starts = opens - (opens - phase) % step
     bars = [_grid(int(start), int(close), step) for start, close in zip(starts, closes, strict=True)]
@@ -64,7 +71,8 @@ def session_labels(calendar: Calendar, stamps: IntArray, wall_clock: IntArray) -
     """Return the session of each daily bar as UTC midnight of its date.
 
     A stamp that is a midnight of its own clock names a date; any other stamp is an instant of the session
-    and takes the date that it has at the exchange.
+    and takes the date that it has at the exchange: the next one, where that is an evening that a day begins
+    with.
 
     Parameters
     ----------
@@ -75,9 +83,10 @@ def session_labels(calendar: Calendar, stamps: IntArray, wall_clock: IntArray) -
     """
     import pandas as pd
 
-    zone = _exchange(calendar, "2000-01-03", "2000-01-03").tz
-    at_exchange = pd.DatetimeIndex(stamps.view("datetime64[ns]"), tz="UTC").tz_convert(zone).tz_localize(None)
-    local = np.asarray(at_exchange.values).astype("datetime64[ns]").astype(np.int64)
+    at_exchange = pd.DatetimeIndex(stamps.view("datetime64[ns]"), tz="UTC").tz_convert(_zone(calendar))
+    local = np.asarray(at_exchange.tz_localize(None).values).astype("datetime64[ns]").astype(np.int64)
+    if calendar.day_begins_in_the_evening:
+        local = local + (24 - _DAY_BEGINS_HOUR) * _HOUR
     is_date = wall_clock % NANOSECONDS_PER_DAY == 0
     chosen = np.where(is_date, wall_clock, local)
     return np.asarray(chosen - chosen % NANOSECONDS_PER_DAY)
@@ -100,10 +109,33 @@ def _grid(start: int, stop: int, step: int) -> IntArray:
     return start + step * np.arange(max(0, -(-(stop - start) // step)), dtype=np.int64)
 
 
+def _zone(calendar: Calendar) -> tzinfo:
+    if calendar is Calendar.WEEKDAYS:
+        return ZoneInfo("America/New_York")
+    zone: tzinfo = _exchange(calendar, "2000-01-03", "2000-01-03").tz
+    return zone
+
+
 def _session_bounds(calendar: Calendar, first: str, last: str) -> tuple[IntArray, IntArray]:
+    """Return when sessions open and close, UTC nanoseconds, those just before and after the two dates too."""
+    import pandas as pd
+
+    if calendar is Calendar.WEEKDAYS:
+        # The library's weekdays are those of UTC, and no market keeps them.
+        days = pd.DatetimeIndex(sessions(calendar, first, last).view("datetime64[ns]"))
+        opens, closes = (
+            np.asarray((days + hours).tz_localize(_zone(calendar)).tz_convert(None).values)
+            .astype("datetime64[ns]")
+            .astype(np.int64)
+            for hours in (pd.Timedelta(hours=_DAY_BEGINS_HOUR - 24), pd.Timedelta(hours=_DAY_BEGINS_HOUR))
+        )
+        return opens, closes
     schedule = _exchange(calendar, first, last).schedule
     opens, closes = (
         np.asarray(schedule[column].dt.tz_convert(None).to_numpy().astype("datetime64[ns]").astype(np.int64))
         for column in ("open", "close")
     )
+    if calendar is Calendar.CMES:
+        # The library lets a whole session last a day; its last hour is one of maintenance.
+        closes = np.where(closes - opens == NANOSECONDS_PER_DAY, closes - _HOUR, closes)
     return opens, closes

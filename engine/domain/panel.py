@@ -18,6 +18,8 @@ from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_EVENING = 3 * NANOSECONDS_PER_DAY // 24
+
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -58,6 +60,34 @@ class Instrument:
             )
 
 
+def trading_days(timestamps: IntArray, calendar: Calendar) -> IntArray:
+    """Return the day of trading that each bar belongs to, in days since 1970, shape (T,).
+
+    It is the UTC day where no session crosses midnight. Where a day begins in the evening it begins at 21:00
+    UTC, an hour early or late half of the year, and what that makes of a week's first and last evening is
+    counted to Monday and to Friday.
+
+    Parameters
+    ----------
+    timestamps
+        Shape (T,), UTC nanoseconds of the opens.
+    """
+    if not calendar.day_begins_in_the_evening:
+        return timestamps // NANOSECONDS_PER_DAY
+    days = (timestamps + _EVENING) // NANOSECONDS_PER_DAY
+    # Day 0 of the epoch was a Thursday: 5 is Saturday, 6 is Sunday.
+    weekday = (days + 3) % 7
+    return np.asarray(np.where(weekday == 5, days - 1, np.where(weekday == 6, days + 1, days)))
+
+
+def day_ends(timestamps: IntArray, calendar: Calendar) -> npt.NDArray[np.bool_]:
+    """Return which bars are the last of their day of trading, shape (T,); `timestamps` are in order."""
+    days = trading_days(timestamps, calendar)
+    ends = np.ones(len(days), dtype=np.bool_)
+    ends[:-1] = days[1:] != days[:-1]
+    return ends
+
+
 def _read_only(values: FloatArray) -> FloatArray:
     array = np.ascontiguousarray(values, dtype=np.float64)
     if array is values and values.flags.writeable:
@@ -82,6 +112,9 @@ class Panel:
         False for data that has closes only: then open, high and low are copies of the close.
     fields
         Extra data of shape (T, N) or (T,), by name. `market` is the benchmark's level, shape (T,).
+    day_ends_told
+        Shape (T,): which bars end a day, where that was said before the next bar was known; None: the bars
+        themselves say it. No part of the hash.
     """
 
     name: str
@@ -98,6 +131,7 @@ class Panel:
     has_range: bool = True
     synthetic: bool = False
     fields: Mapping[str, FloatArray] = field(default_factory=dict)
+    day_ends_told: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         stamps = np.ascontiguousarray(self.timestamps, dtype=np.int64)
@@ -125,6 +159,9 @@ class Panel:
                 )
             extras[name] = values
         object.__setattr__(self, "fields", MappingProxyType(extras))
+        told = self.day_ends_told
+        if told is not None and told.shape != shape[:1]:
+            raise InvalidValueError(f"{self.name}: day_ends_told must have shape {shape[:1]}, was {told.shape}")
         if len(set(self.symbols)) != len(self.symbols):
             raise InvalidValueError(f"{self.name}: an instrument stands twice in {self.symbols}")
 
@@ -158,14 +195,9 @@ class Panel:
 
     @cached_property
     def day_ends(self) -> npt.NDArray[np.bool_]:
-        """Shape (T,): the last bar of each UTC day (for daily bars: every bar).
-
-        Sessions of the exchanges that Gauntlet knows begin and end inside one UTC day.
-        """
-        days = self.timestamps // NANOSECONDS_PER_DAY
-        ends = np.ones(len(self), dtype=np.bool_)
-        ends[:-1] = days[1:] != days[:-1]
-        return ends
+        """Shape (T,): the last bar of each day of trading (for daily bars: every bar)."""
+        told = self.day_ends_told
+        return day_ends(self.timestamps, self.calendar) if told is None else told
 
     @cached_property
     def bars_a_day(self) -> int:
@@ -209,6 +241,7 @@ class Panel:
             self,
             timestamps=self.timestamps[cut],
             fields={name: values[cut] for name, values in self.fields.items()},
+            day_ends_told=None if self.day_ends_told is None else self.day_ends_told[cut],
             **prices,
         )
 

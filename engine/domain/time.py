@@ -27,9 +27,18 @@ class Calendar(StrEnum):
     """When an instrument can trade. Names as `exchange_calendars` spells them."""
 
     ALWAYS = "24/7"
+    WEEKDAYS = "24/5"
+    """Currencies: from Sunday 17:00 to Friday 17:00 in New York; a day begins at 17:00."""
     XNYS = "XNYS"
+    CMES = "CMES"
+    """Futures of CME: each session begins in the evening before it."""
 
     @property
     def days_per_year(self) -> int:
-        """Days that a year of returns has: 365 where trading never stops, else sessions."""
-        return 365 if self is Calendar.ALWAYS else 252
+        """Days that a year of returns has: all of them where trading never stops, else sessions."""
+        return {"24/7": 365, "24/5": 261, "XNYS": 252, "CMES": 258}[self.value]
+
+    @property
+    def day_begins_in_the_evening(self) -> bool:
+        """Whether a session begins in the evening (UTC) before the date that it is named after."""
+        return self in (Calendar.WEEKDAYS, Calendar.CMES)

@@ -1,9 +1,10 @@
 """Which bars a calendar expects."""
 
 import numpy as np
+import pytest
 
 from engine.data.calendars import expected_opens, session_labels, sessions
-from engine.domain.panel import IntArray
+from engine.domain.panel import IntArray, day_ends, trading_days
 from engine.domain.time import Calendar, Timeframe
 
 
@@ -81,3 +82,62 @@ def test_an_instant_of_the_session_takes_the_date_of_the_exchange() -> None:
     written = stamps("2020-01-03T00:30")
 
     assert session_labels(Calendar.XNYS, written, written).tolist() == stamps("2020-01-02").tolist()
+
+
+def test_currencies_trade_from_sunday_to_friday_five_in_the_evening_of_new_york() -> None:
+    # Five in the afternoon is 22:00 UTC in winter and 21:00 in summer.
+    winter = expected(Calendar.WEEKDAYS, Timeframe.HOUR_1, "2024-01-12T00:00", "2024-01-15T00:00")
+    summer = expected(Calendar.WEEKDAYS, Timeframe.HOUR_1, "2024-07-12T00:00", "2024-07-15T00:00")
+
+    assert winter[20:] == ["2024-01-12T20:00", "2024-01-12T21:00", "2024-01-14T22:00", "2024-01-14T23:00"] + [
+        "2024-01-15T00:00"
+    ]
+    assert summer[19:22] == ["2024-07-12T19:00", "2024-07-12T20:00", "2024-07-14T21:00"]
+
+
+def test_currencies_have_a_bar_of_each_weekday() -> None:
+    days = expected(Calendar.WEEKDAYS, Timeframe.DAY_1, "2024-07-12T00:00", "2024-07-16T00:00")
+
+    assert [day[:10] for day in days] == ["2024-07-12", "2024-07-15", "2024-07-16"]
+
+
+def test_futures_rest_an_hour_a_day_and_close_early_before_a_holiday() -> None:
+    # Chicago is six hours behind UTC in winter: 16:00 to 17:00 is 22:00 to 23:00 UTC.
+    evening = expected(Calendar.CMES, Timeframe.HOUR_1, "2024-01-10T20:00", "2024-01-11T00:00")
+    # On Thanksgiving they closed at noon of Chicago, and opened again at 17:00.
+    holiday = expected(Calendar.CMES, Timeframe.HOUR_1, "2019-11-28T16:00", "2019-11-29T00:00")
+
+    assert [stamp[11:13] for stamp in evening] == ["20", "21", "23", "00"]
+    assert [stamp[11:13] for stamp in holiday] == ["16", "17", "23", "00"]
+
+
+def test_an_evening_that_a_day_begins_with_takes_the_next_date() -> None:
+    # Sunday 17:00 and Monday 16:00 in New York, both of Monday's session.
+    written = stamps("2024-01-14T22:00", "2024-01-15T21:00")
+
+    labels = session_labels(Calendar.WEEKDAYS, written, written)
+
+    assert labels.tolist() == stamps("2024-01-15", "2024-01-15").tolist()
+
+
+@pytest.mark.parametrize("calendar", [Calendar.XNYS, Calendar.WEEKDAYS, Calendar.CMES])
+def test_a_year_has_as_many_days_as_its_calendar_has_sessions(calendar: Calendar) -> None:
+    a_year = len(sessions(calendar, "2015-01-01", "2024-12-31")) / 10
+
+    assert abs(a_year - calendar.days_per_year) < 0.5
+
+
+@pytest.mark.parametrize("calendar", [Calendar.WEEKDAYS, Calendar.CMES])
+@pytest.mark.parametrize("week", ["2024-01-14", "2024-07-14"])
+def test_a_week_of_hourly_bars_that_begin_on_sunday_evening_has_five_days(
+    calendar: Calendar, week: str
+) -> None:
+    first = int(stamps(week)[0])
+    bars = expected_opens(calendar, Timeframe.HOUR_1, first, first + 7 * 24 * 3600 * 10**9 - 1, 0)
+
+    days = trading_days(bars, calendar)
+
+    # 2024-01-15 was Martin Luther King day, on which futures closed early and did trade.
+    monday = int(np.datetime64(week, "D").astype(np.int64)) + 1
+    assert np.unique(days).tolist() == list(range(monday, monday + 5))
+    assert int(day_ends(bars, calendar).sum()) == 5
