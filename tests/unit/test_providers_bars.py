@@ -63,6 +63,21 @@ def test_a_volume_is_what_the_venue_prints_however_the_sum_was_made() -> None:
     assert sums[0] == sums[1]
 
 
+def test_a_sum_of_large_amounts_is_what_the_venue_prints() -> None:
+    # In units of 0.00001, as Kraken counts SHIB: drawn until a sum of floats misses the sum of units.
+    draw = np.random.default_rng(4)
+    missed = 0
+    for _ in range(2000):
+        units = draw.integers(10**11, 10**14, size=5)
+        amounts = [int(unit) / 10**5 for unit in units]
+        total = int(units.sum())
+        printed = float(f"{total // 10**5}.{total % 10**5:05}")
+        made = bars_from_trades(trades(*[(0, 10, amount) for amount in amounts]), Timeframe.MINUTE_1)
+        assert made.volume.tolist() == [printed]
+        missed += math.fsum(amounts) != printed
+    assert missed > 0
+
+
 def test_no_trades_make_no_bars() -> None:
     assert len(bars_from_trades(TradeSeries.empty(), Timeframe.HOUR_1)) == 0
 

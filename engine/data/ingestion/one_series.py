@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from engine.data.actions import Fact, kind_of
-from engine.data.ingestion.amounts import as_printed
 from engine.data.ingestion.gaps import missing_opens, months_backwards
 from engine.data.ingestion.outcome import Counts
 from engine.data.ingestion.proof import proofs
@@ -204,8 +203,7 @@ class Ingestion:
             for proof in proofs(self.provider, self.key.instrument, self.timeframe, wanted):
                 if proof.payload:
                     self._archive(proof.payload, "proof")
-                built = as_printed(proof.bars)
-                held.append(built if proof.is_certain else self._with_more_volume(built))
+                held.append(proof.bars if proof.is_certain else self._with_more_volume(proof.bars))
                 if len(held) == PAGES_HELD:
                     self._append(held, source)
                     held.clear()
@@ -265,7 +263,7 @@ class Ingestion:
             forming=self.counts.forming + page.forming + sifted.forming,
             future=self.counts.future + page.future + sifted.future,
         )
-        return as_printed(sifted.final)
+        return sifted.final
 
     def _archive(self, payload: bytes, what: str) -> None:
         number = self.first_reply + self.counts.replies

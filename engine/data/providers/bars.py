@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from enum import StrEnum
 
 import numpy as np
@@ -10,13 +11,13 @@ from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
 
-AMOUNT_DECIMALS = 8
-"""Venues count amounts in 1e-8: a sum rounded to it is what they print, whatever order it was added in."""
-
 _PRICES = ("open", "high", "low", "close")
 _PRICE_TOLERANCE = 1e-9
 _VOLUME_TOLERANCE = 1e-12
-_HALF_UNIT = 0.5 * 10.0**-AMOUNT_DECIMALS
+# Venues count amounts in 1e-8.
+_HALF_UNIT = 0.5e-8
+# More than sums of any amounts have: nothing is rounded on the way, so that their order is of no account.
+_SUM_DIGITS = 60
 
 
 class DifferenceKind(StrEnum):
@@ -51,8 +52,8 @@ class Difference:
 def bars_from_trades(trades: TradeSeries, timeframe: Timeframe) -> BarSeries:
     """Return the bars that trades make; an interval without a trade has no bar.
 
-    The last bar is as complete as the trades are: who reads a stream cuts it off. Volumes are exact sums,
-    rounded to `AMOUNT_DECIMALS`, so that they do not depend on where pages of trades began.
+    The last bar is as complete as the trades are: who reads a stream cuts it off. Volumes are exact sums of
+    the amounts as printed, so that they do not depend on where pages of trades began.
     """
     if len(trades) == 0:
         return BarSeries.empty()
@@ -158,12 +159,17 @@ def traded(series: BarSeries) -> BarSeries:
 
 
 def _sums(values: FloatArray, firsts: IntArray, stops: IntArray) -> FloatArray:
-    """Return exact sums of stretches, rounded to `AMOUNT_DECIMALS`: what a venue prints."""
-    numbers = values.tolist()
-    return np.array(
-        [
-            round(math.fsum(numbers[first:stop]), AMOUNT_DECIMALS)
-            for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True)
-        ],
-        dtype=np.float64,
-    )
+    """Return sums of stretches as a venue prints them: added in decimal, as its amounts are written.
+
+    The shortest decimal that a float has is the one that was printed, up to 15 digits. Added in binary, a sum
+    of large amounts (a billion SHIB) misses what the venue prints by the last bit.
+    """
+    with localcontext(prec=_SUM_DIGITS):
+        written = [Decimal(repr(value)) for value in values.tolist()]
+        return np.array(
+            [
+                float(sum(written[first:stop]))
+                for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True)
+            ],
+            dtype=np.float64,
+        )
