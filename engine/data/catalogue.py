@@ -5,7 +5,7 @@ A data set of the lake has versions: `mine` is the newest, `mine@2` is the secon
 
 import difflib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,27 @@ if TYPE_CHECKING:
     from engine.data.lake.lake import Lake
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedSeries:
+    """The sealed stretch of some series of the lake.
+
+    Attributes
+    ----------
+    keys
+        Of the series, as they are written.
+    first, last
+        UTC nanoseconds at which the first and the last sealed bar open.
+    """
+
+    keys: frozenset[str]
+    first: int
+    last: int
+
+    def overlaps(self, other: "SealedSeries") -> bool:
+        """Return whether a bar of one series is sealed in both."""
+        return bool(self.keys & other.keys) and self.first <= other.last and other.first <= self.last
 
 
 def load(name: str, *, sealed: bool = True, as_of: int | None = None) -> Panel:
@@ -59,6 +80,28 @@ def manifest(name: str) -> Manifest:
     if base in lake_names():
         return replace(_lake_manifest(base, version), name=name)
     return _packaged_manifest(name) if name in PACKAGED else store.read_manifest(name)
+
+
+def sealed_series(name: str) -> SealedSeries | None:
+    """Return which series of the lake a data set seals, and when; None where it seals none of the lake.
+
+    Raises
+    ------
+    InputError
+        If the data set is not known.
+    """
+    _require_known(name)
+    base, version = parsed(name)
+    if base not in lake_names():
+        return None
+    frozen = lake().version(base, version)
+    if frozen.sealed_from is None:
+        return None
+    return SealedSeries(
+        keys=frozenset(str(span.key) for span in frozen.spans),
+        first=frozen.sealed_from,
+        last=frozen.manifest.last,
+    )
 
 
 def lake() -> "Lake":

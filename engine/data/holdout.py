@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data import catalogue
+from engine.data.catalogue import SealedSeries
 from engine.domain.errors import InputError, RefusedError
 from engine.domain.panel import Panel
 from engine.home import state_folder
@@ -80,6 +81,8 @@ class Opening:
         Of the data set.
     opened_at_ns
         UTC.
+    sealed
+        Series of the lake that it showed; None for other data sets, and in lines of earlier versions.
     """
 
     data: str
@@ -87,6 +90,7 @@ class Opening:
     sealed_rows: int
     opened_at_ns: int
     request: Request
+    sealed: SealedSeries | None = None
 
     @property
     def opened_at(self) -> str:
@@ -137,11 +141,11 @@ def open_holdout(
     RefusedError
         If the sealed bars were opened for this candidate before.
     """
-    known = catalogue.manifest(name)
+    known, sealed = catalogue.manifest(name), catalogue.sealed_series(name)
     with _locked():
         log = _log()
         _require_whole(log)
-        refuse_second(_first(log, name, known.content_hash, request), request)
+        refuse_second(_first(log, name, request), request)
         _append(
             log,
             {
@@ -158,7 +162,8 @@ def open_holdout(
                 "run_id": request.run_id,
                 "is_candidate": request.is_candidate,
                 "result": request.result,
-            },
+            }
+            | ({} if sealed is None else {"sealed_series": _document(sealed)}),
         )
     return catalogue.load(name, sealed=False)
 
@@ -173,7 +178,7 @@ def first_opening(name: str, request: Request) -> Opening | None:
     """
     log = _log()
     _require_whole(log)
-    return _first(log, name, catalogue.manifest(name).content_hash, request)
+    return _first(log, name, request)
 
 
 def refuse_second(before: Opening | None, request: Request) -> None:
@@ -202,15 +207,13 @@ def openings(name: str) -> int:
     opening, and nobody can say of what. A journal that was changed is one opening at least.
     """
     log = _log()
-    content_hash = catalogue.manifest(name).content_hash
-    count = len(log.lost) + sum(_is_of(opening, name, content_hash) for opening in log.openings)
+    count = len(log.lost) + len(_openings_of(log, name))
     return max(count, 1) if log.problem else count
 
 
 def openings_of(name: str) -> tuple[Opening, ...]:
     """Return the openings of a data set that can be read, oldest first."""
-    content_hash = catalogue.manifest(name).content_hash
-    return tuple(opening for opening in _log().openings if _is_of(opening, name, content_hash))
+    return _openings_of(_log(), name)
 
 
 def damage() -> str:
@@ -233,8 +236,16 @@ def seal(name: str) -> Seal | None:
     return Seal(rows=rows, first=int(stamps[-rows]), last=int(stamps[-1]))
 
 
-def _is_of(opening: Opening, name: str, content_hash: str) -> bool:
-    return _is_same_set(opening.data, name) or opening.content_hash == content_hash
+def _openings_of(log: "_Log", name: str) -> tuple[Opening, ...]:
+    """Return the openings that showed sealed bars of a data set, under whatever name."""
+    content_hash, sealed = catalogue.manifest(name).content_hash, catalogue.sealed_series(name)
+    return tuple(
+        opening
+        for opening in log.openings
+        if _is_same_set(opening.data, name)
+        or opening.content_hash == content_hash
+        or (opening.sealed is not None and sealed is not None and opening.sealed.overlaps(sealed))
+    )
 
 
 def _is_same_set(one: str, other: str) -> bool:
@@ -242,12 +253,10 @@ def _is_same_set(one: str, other: str) -> bool:
     return catalogue.parsed(one)[0] == catalogue.parsed(other)[0]
 
 
-def _first(log: "_Log", name: str, content_hash: str, request: Request) -> Opening | None:
-    for opening in log.openings:
+def _first(log: "_Log", name: str, request: Request) -> Opening | None:
+    # Neither the same bars under another name nor some bars more under the same name are unseen.
+    for opening in _openings_of(log, name):
         before = opening.request
-        # Neither the same bars under another name nor some bars more under the same name are unseen.
-        if content_hash != opening.content_hash and not _is_same_set(name, opening.data):
-            continue
         if before.identity_hash and before.identity_hash == request.identity_hash:
             return opening
         if before.coordinates and before.coordinates == request.coordinates:
@@ -375,7 +384,18 @@ def _opening(entry: Mapping[str, Any]) -> Opening:
             is_candidate=bool(entry.get("is_candidate", True)),
             result=str(entry.get("result", "")),
         ),
+        sealed=_sealed_from(entry["sealed_series"]) if "sealed_series" in entry else None,
     )
+
+
+def _document(sealed: SealedSeries) -> dict[str, Any]:
+    # Integers beyond 2^53 are written as decimal strings.
+    return {"keys": sorted(sealed.keys), "first": str(sealed.first), "last": str(sealed.last)}
+
+
+def _sealed_from(document: Mapping[str, Any]) -> SealedSeries:
+    keys = frozenset(str(key) for key in document["keys"])
+    return SealedSeries(keys=keys, first=int(document["first"]), last=int(document["last"]))
 
 
 def _append(log: _Log, entry: dict[str, Any]) -> None:

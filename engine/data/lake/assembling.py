@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.data.actions import Fact, Life, adjusted, in_force, instrument_of, lives, of_life
 from engine.data.lake import panels
 from engine.data.lake.panels import Column, PinnedPart, Segment, Source
-from engine.data.lake.versions import Definition
+from engine.data.lake.versions import Definition, Span
 from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
 from engine.domain.panel import Instrument, Panel
@@ -43,39 +43,41 @@ def raw_panel(
     InputError
         If a file is not what was frozen, or there is no bar at all.
     """
-    columns = tuple(
-        Column(
-            instrument=Instrument(symbol=each.life.symbol, quote=each.quote),
-            segments=tuple(
-                Segment(
-                    key=_key(definition, each.venue, stretch.ticker),
-                    parts=pinned.get(_key(definition, each.venue, stretch.ticker), ()),
-                    start=stretch.start,
-                    stop=stretch.stop,
-                )
-                for stretch in each.life.stretches
-            ),
-        )
-        for each in _lives(definition, facts)
-    )
-    market = definition.market
     return panels.build(
         root,
         Source(
             name=name,
-            columns=columns,
-            market=None
-            if market is None
-            else Column(
-                instrument=Instrument(symbol=market.instrument),
-                segments=(Segment(key=market, parts=pinned.get(market, ())),),
-            ),
+            columns=_columns(definition, pinned, facts),
+            market=_market(definition, pinned),
             timeframe=definition.timeframe,
             calendar=definition.calendar,
             start=definition.start,
             stop=definition.stop,
         ),
     )
+
+
+def spans_of(
+    definition: Definition, pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]], facts: Sequence[Fact]
+) -> tuple[Span, ...]:
+    """Return from when to when each series tells of the panel that `raw_panel` makes of the same."""
+    market = _market(definition, pinned)
+    columns = [*_columns(definition, pinned, facts), *(() if market is None else (market,))]
+    found: dict[SeriesKey, Span] = {}
+    for segment in (segment for column in columns for segment in column.segments):
+        parts = [each.part for each in segment.parts if each.part.is_rows]
+        if not parts:
+            continue
+        start, stop = panels.bounds(definition.start, definition.stop, segment)
+        first, last = (
+            max(start, min(part.first for part in parts)),
+            min(stop - 1, max(part.last for part in parts)),
+        )
+        if first <= last:
+            before = found.get(segment.key, Span(key=segment.key, first=first, last=last))
+            first, last = min(first, before.first), max(last, before.last)
+            found[segment.key] = Span(key=segment.key, first=first, last=last)
+    return tuple(found.values())
 
 
 def in_view(raw: Panel, definition: Definition, facts: Sequence[Fact]) -> Panel:
@@ -143,3 +145,31 @@ def _told(definition: Definition, facts: Sequence[Fact]) -> set[tuple[str, str]]
 
 def _key(definition: Definition, venue: str, ticker: str) -> SeriesKey:
     return SeriesKey(venue=venue, kind=SeriesKind.BARS, instrument=ticker, timeframe=definition.timeframe)
+
+
+def _columns(
+    definition: Definition, pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]], facts: Sequence[Fact]
+) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            instrument=Instrument(symbol=each.life.symbol, quote=each.quote),
+            segments=tuple(
+                Segment(
+                    key=_key(definition, each.venue, stretch.ticker),
+                    parts=pinned.get(_key(definition, each.venue, stretch.ticker), ()),
+                    start=stretch.start,
+                    stop=stretch.stop,
+                )
+                for stretch in each.life.stretches
+            ),
+        )
+        for each in _lives(definition, facts)
+    )
+
+
+def _market(definition: Definition, pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]]) -> Column | None:
+    market = definition.market
+    if market is None:
+        return None
+    instrument = Instrument(symbol=market.instrument)
+    return Column(instrument=instrument, segments=(Segment(key=market, parts=pinned.get(market, ())),))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.actions import Fact
-from engine.data.lake import assembling, files
+from engine.data.lake import assembling, files, seals
 from engine.data.lake.panels import PinnedPart
 from engine.data.lake.parts import Part, read_bytes, read_part
-from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, require_name, write_next
+from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
 from engine.data.manifest import Origin, describe
 from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
@@ -42,8 +42,8 @@ def freeze(
     Raises
     ------
     InputError
-        If the name or the definition cannot be used, if a series has no bars, if bars have errors, or if the
-        disk refuses.
+        If the name or the definition cannot be used, if a series has no bars, if bars have errors, if all of
+        them are sealed, or if the disk refuses.
     """
     _check(name, definition)
     market = () if definition.market is None else (definition.market,)
@@ -64,7 +64,7 @@ def freeze(
     freezable.refuse_errors(raw)
     freezable.refuse_two_grids(raw)
     panel = assembling.in_view(raw, definition, facts)
-    known = [each.part.known_at for of_series in pinned.values() for each in of_series]
+    learned = [each.part.known_at for of_series in pinned.values() for each in of_series]
     manifest = describe(
         panel,
         origin=Origin.LAKE,
@@ -72,11 +72,10 @@ def freeze(
         market=None if definition.market is None else str(definition.market),
         notes=() if definition.universe is None else (f"Universe: {definition.universe}.",),
     )
-    sealed = manifest.holdout_rows
     frozen = DataSetVersion(
         name=name,
         version=1,
-        as_of=max([*known, *(fact.known_at for fact in facts)]) if as_of is None else as_of,
+        as_of=max([*learned, *(fact.known_at for fact in facts)]) if as_of is None else as_of,
         definition=definition,
         instruments=panel.instruments,
         files=tuple(
@@ -85,11 +84,13 @@ def freeze(
             for each in of_series
         ),
         facts=facts,
-        sealed_from=int(panel.timestamps[-sealed]) if sealed else None,
+        spans=assembling.spans_of(definition, pinned, facts),
+        sealed_from=int(panel.timestamps[-manifest.holdout_rows]) if manifest.holdout_rows else None,
         manifest=manifest,
     )
     with files.writing(root):
-        return write_next(root, frozen)
+        known = every(root)
+        return write_next(root, _sealed(frozen, panel, known), known)
 
 
 def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: int | None = None) -> Panel:
@@ -166,6 +167,28 @@ def _check(name: str, definition: Definition) -> None:
                 f"from {key.venue}; choose one"
             )
         seen[key.instrument] = key
+
+
+def _sealed(frozen: DataSetVersion, panel: Panel, known: Sequence[DataSetVersion]) -> DataSetVersion:
+    """Return a new version with the bars sealed too that known data sets seal."""
+    before = seals.inherited(frozen.spans, known)
+    if before is None or (frozen.sealed_from is not None and frozen.sealed_from <= before.sealed_from):
+        return frozen
+    n_open = int(np.searchsorted(panel.timestamps, before.sealed_from))
+    if n_open == 0:
+        from engine.data.quality import moment
+
+        by = before.by
+        assert by.sealed_from is not None
+        raise InputError(
+            f"data set {frozen.name}: all of its bars are sealed, {by.name}@{by.version} seals {before.key} "
+            f"from {moment(by.sealed_from)} on; let it begin earlier"
+        )
+    return replace(
+        frozen,
+        sealed_from=int(panel.timestamps[n_open]),
+        manifest=replace(frozen.manifest, holdout_rows=len(panel) - n_open),
+    )
 
 
 def _is_inside(part: Part, definition: Definition) -> bool:

@@ -138,6 +138,13 @@ def build(root: Path, source: Source) -> Panel:
     )
 
 
+def bounds(start: int | None, stop: int | None, segment: Segment) -> tuple[int, int]:
+    """Return from which stamp up to which one a segment tells of a panel with these bounds."""
+    starts = [bound for bound in (start, segment.start) if bound is not None]
+    stops = [bound for bound in (stop, segment.stop) if bound is not None]
+    return max(starts, default=-(2**63)), min(stops, default=2**63 - 1)
+
+
 def _pieces(
     root: Path, source: Source, columns: Sequence[Column], threads: ThreadPoolExecutor
 ) -> list[_Piece]:
@@ -147,7 +154,9 @@ def _pieces(
         number, segment, pinned = task
         payload = read_bytes(root, pinned.part, sha256_expected=pinned.sha256)
         stamps = decode(payload, ("stamp",))["stamp"]
-        lower, upper = (int(np.searchsorted(stamps, bound)) for bound in _bounds(source, segment))
+        lower, upper = (
+            int(np.searchsorted(stamps, bound)) for bound in bounds(source.start, source.stop, segment)
+        )
         return _Piece(column=number, pinned=pinned, cut=slice(lower, upper), stamps=stamps[lower:upper])
 
     tasks = [
@@ -158,13 +167,6 @@ def _pieces(
         if pinned.part.is_rows
     ]
     return [piece for piece in threads.map(piece, tasks) if len(piece.stamps)]
-
-
-def _bounds(source: Source, segment: Segment) -> tuple[int, int]:
-    """Return from which stamp up to which one a segment tells of the panel."""
-    starts = [bound for bound in (source.start, segment.start) if bound is not None]
-    stops = [bound for bound in (source.stop, segment.stop) if bound is not None]
-    return max(starts, default=-(2**63)), min(stops, default=2**63 - 1)
 
 
 def _with_bars(source: Source, pieces: Sequence[_Piece]) -> tuple[Source, list[_Piece]]:
@@ -236,7 +238,7 @@ def _revise(
 ) -> None:
     """Write the revised values of a column into it, in the order in which they were learned."""
     for segment in column.segments:
-        start, stop = _bounds(source, segment)
+        start, stop = bounds(source.start, source.stop, segment)
         for pinned in segment.parts:
             if pinned.part.is_rows:
                 continue

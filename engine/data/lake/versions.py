@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ class Definition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Span:
+    """What a data set holds of one series: UTC nanoseconds of the opens of its first and its last bar."""
+
+    key: SeriesKey
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PinnedFile:
     """One file of a version: its place in the lake and the hash of its bytes."""
 
@@ -76,6 +86,8 @@ class DataSetVersion:
         In the order of series, and in them in the order in which they were written.
     facts
         Corporate actions of the tickers in it, in the order in which they were learned.
+    spans
+        Of each series that has a bar in it, its market's among them.
     sealed_from
         UTC nanoseconds at which the first sealed bar opens; None where none is sealed.
     manifest
@@ -89,6 +101,7 @@ class DataSetVersion:
     instruments: tuple[Instrument, ...]
     files: tuple[PinnedFile, ...]
     facts: tuple[Fact, ...]
+    spans: tuple[Span, ...]
     sealed_from: int | None
     manifest: Manifest
 
@@ -96,6 +109,11 @@ class DataSetVersion:
     def content_hash(self) -> str:
         """Hash of the panel: it depends on the values alone, not on how and when they came."""
         return self.manifest.content_hash
+
+    @cached_property
+    def spans_by_key(self) -> Mapping[SeriesKey, Span]:
+        """The span of each series."""
+        return {span.key: span for span in self.spans}
 
 
 def names(root: Path) -> tuple[str, ...]:
@@ -137,7 +155,7 @@ def read(root: Path, name: str, number: int | None = None) -> DataSetVersion:
 
 
 def every(root: Path) -> list[DataSetVersion]:
-    """Return all versions of all data sets of a lake.
+    """Return all data sets of a lake, the versions of each oldest first.
 
     Raises
     ------
@@ -161,15 +179,20 @@ def require_name(name: str) -> None:
         )
 
 
-def write_next(root: Path, frozen: DataSetVersion) -> DataSetVersion:
+def write_next(root: Path, frozen: DataSetVersion, known: Sequence[DataSetVersion]) -> DataSetVersion:
     """Write a version under the next number, unless it is there already, and return what is there.
+
+    Parameters
+    ----------
+    known
+        All data sets of the lake, the versions of each oldest first.
 
     Raises
     ------
     InputError
-        If the disk refuses, or an earlier version is not what was written.
+        If the disk refuses.
     """
-    known = [read(root, frozen.name, number) for number in numbers(root, frozen.name)]
+    known = [each for each in known if each.name == frozen.name]
     if known and _gives_the_same(known[-1], frozen):
         return known[-1]
     for older in known:
@@ -218,6 +241,7 @@ def _from_json(document: Mapping[str, Any]) -> DataSetVersion:
         instruments=tuple(Instrument(**fields) for fields in document["instruments"]),
         files=tuple(PinnedFile(**fields) for fields in document["files"]),
         facts=tuple(from_document(fact) for fact in document["facts"]),
+        spans=_spans_from(document),
         sealed_from=document["sealed_from"],
         manifest=Manifest(
             **manifest
@@ -240,4 +264,15 @@ def _key_from(fields: Mapping[str, Any]) -> SeriesKey:
         kind=SeriesKind(fields["kind"]),
         instrument=fields["instrument"],
         timeframe=Timeframe(fields["timeframe"]),
+    )
+
+
+def _spans_from(document: Mapping[str, Any]) -> tuple[Span, ...]:
+    if "spans" not in document:
+        # Files of earlier versions tell of the whole set alone.
+        first, last = document["manifest"]["first"], document["manifest"]["last"]
+        keys = [_key_from(key) for key in document["definition"]["keys"]]
+        return tuple(Span(key=key, first=first, last=last) for key in keys)
+    return tuple(
+        Span(key=_key_from(span["key"]), first=span["first"], last=span["last"]) for span in document["spans"]
     )
