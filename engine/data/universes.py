@@ -9,6 +9,7 @@ from pydantic import Field
 
 from engine.configuration import Section, load
 from engine.domain.errors import InputError
+from engine.domain.venue import VenueClass
 
 FOLDERS = (Path("configs") / "universes", Path(__file__).parents[2] / "configs" / "universes")
 """Where universes are looked for: those of the user, then those that Gauntlet comes with."""
@@ -18,6 +19,9 @@ PINNED = {"UNIVERSE_V1": "f3d3ae95348da6f4a5e58aba1aa4f07dac11ce0fe845baf7dd054b
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*_V([1-9][0-9]{0,3})")
 _ASSET = re.compile(r"[A-Z0-9][A-Z0-9.]{0,19}")
+_TICKER = re.compile(r"[A-Z0-9^][A-Z0-9.=-]{0,19}")
+_PAIRED = (VenueClass.CRYPTO, VenueClass.FOREX)
+"""Classes whose instruments are one asset against another; those of all others bear a ticker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +35,15 @@ class Universe:
     quote
         Currency that all of them are quoted in.
     assets
-        As ccxt calls them, in the order of the file.
+        As ccxt calls them, or tickers, in the order of the file.
+    venue_class
+        Of all of them: what keeps another calendar is another universe.
     """
 
     name: str
     quote: str
     assets: tuple[str, ...]
+    venue_class: VenueClass = VenueClass.CRYPTO
 
     @property
     def version(self) -> int:
@@ -47,13 +54,18 @@ class Universe:
 
     @property
     def instruments(self) -> tuple[str, ...]:
-        """Unified symbols, `BTC/USD`, in the order of the file."""
+        """Unified symbols, `BTC/USD` or `AAPL`, in the order of the file."""
+        if self.venue_class not in _PAIRED:
+            return self.assets
         return tuple(f"{asset}/{self.quote}" for asset in self.assets)
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of what is chosen; comments and blanks of the file are of no account."""
-        return hashlib.sha256("\n".join(["universe/1", self.name, *self.instruments]).encode()).hexdigest()
+        # Universes were of crypto before they could say so.
+        said = [] if self.venue_class is VenueClass.CRYPTO else [f"class {self.venue_class.value}"]
+        lines = ["universe/1", self.name, *said, *self.instruments]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class _File(Section):
@@ -62,6 +74,7 @@ class _File(Section):
     name: str
     quote: str = Field(min_length=1)
     assets: tuple[str, ...] = Field(min_length=1)
+    venue_class: VenueClass = VenueClass.CRYPTO
 
 
 def read(name: str, *, folders: tuple[Path, ...] = FOLDERS) -> Universe:
@@ -88,12 +101,16 @@ def names(*, folders: tuple[Path, ...] = FOLDERS) -> tuple[str, ...]:
 
 
 def _checked(path: Path, file: _File) -> Universe:
-    universe = Universe(name=file.name, quote=file.quote, assets=file.assets)
+    universe = Universe(name=file.name, quote=file.quote, assets=file.assets, venue_class=file.venue_class)
     if file.name != path.stem:
         raise InputError(f"{path}: name is {file.name}, must be {path.stem} like the file")
-    wrong = [asset for asset in (*file.assets, file.quote) if not _ASSET.fullmatch(asset)]
+    is_paired = file.venue_class in _PAIRED
+    written = _ASSET if is_paired else _TICKER
+    wrong = [asset for asset in file.assets if not written.fullmatch(asset)]
+    wrong += [] if _ASSET.fullmatch(file.quote) else [file.quote]
     if wrong:
-        raise InputError(f"{path}: {wrong[0]!r} is no asset as ccxt writes it, e.g. BTC")
+        kind = "asset as ccxt writes it, e.g. BTC" if is_paired else "ticker, e.g. AAPL"
+        raise InputError(f"{path}: {wrong[0]!r} is no {kind}")
     twice = [asset for asset in file.assets if file.assets.count(asset) > 1]
     if twice:
         raise InputError(f"{path}: {twice[0]} stands in assets twice")

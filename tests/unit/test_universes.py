@@ -7,6 +7,7 @@ import pytest
 
 from engine.data import universes
 from engine.domain.errors import ConfigurationError, InputError
+from engine.domain.venue import VenueClass
 
 # The 30 symbols of the roadmap, as the issue lists them.
 ROADMAP = tuple(
@@ -79,3 +80,21 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_not_known_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="Known: UNIVERSE_V1"):
         universes.read(name)
+
+
+def test_instruments_of_an_exchange_bear_tickers_and_say_their_class(tmp_path: Path) -> None:
+    text = "name: FUNDS_V1\nquote: USD\nvenue_class: etf\nassets: [SPY, BRK-B]\n"
+    funds = universes.read("FUNDS_V1", folders=write(tmp_path, "FUNDS_V1", text))
+
+    assert funds.instruments == ("SPY", "BRK-B")
+    assert funds.venue_class is VenueClass.ETF
+    hashed = hashlib.sha256(b"universe/1\nFUNDS_V1\nclass etf\nSPY\nBRK-B").hexdigest()
+    assert funds.content_hash == hashed
+
+
+def test_currencies_are_pairs_and_no_crypto(tmp_path: Path) -> None:
+    text = "name: MAJORS_V1\nquote: USD\nvenue_class: forex\nassets: [EUR, GBP]\n"
+    majors = universes.read("MAJORS_V1", folders=write(tmp_path, "MAJORS_V1", text))
+
+    assert majors.instruments == ("EUR/USD", "GBP/USD")
+    assert majors.content_hash != hashlib.sha256(b"universe/1\nMAJORS_V1\nEUR/USD\nGBP/USD").hexdigest()
