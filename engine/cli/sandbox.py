@@ -49,10 +49,10 @@ def sandbox(
         typer.Option(metavar="RATE", help="Requests a second that are answered; Kraken takes about one."),
     ] = None,
     burst: Annotated[int, typer.Option(help="Requests at once that --limit lets pass.", min=1)] = 15,
-    ohlc_rows: Annotated[int, typer.Option(help="Most rows of an OHLC reply.", min=1)] = 720,
+    ohlc_rows: Annotated[int, typer.Option(help="Most rows of an OHLC reply.", min=1)] = 721,
     empty: Annotated[
         str, typer.Option(help="Bars of intervals without a trade: absent, or flat.")
-    ] = "absent",
+    ] = "flat",
     as_json: Annotated[
         bool, typer.Option("--json", help="Say where it listens as one JSON document.")
     ] = False,

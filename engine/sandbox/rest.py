@@ -16,7 +16,8 @@ from engine.sandbox.pairs import Pair
 from engine.sandbox.tape import Trades
 
 TRADES_MAX = 1_000
-OHLC_ROWS = 720
+# 720 that are committed, and the forming one.
+OHLC_ROWS = 721
 _DEPTH_USUAL = 100
 # A cursor below this is in seconds, above it in nanoseconds: 1e12 seconds are thirty thousand years away.
 _SECONDS_BELOW = 1e12
@@ -32,7 +33,12 @@ Parameters = Mapping[str, str]
 
 
 class EmptyIntervals(StrEnum):
-    """What a reply has for an interval without a trade. Kraken has done either."""
+    """What an OHLC reply has for an interval without a trade.
+
+    Kraken says that it has no row (VENUES 1.3, P9), and the replies that were recorded from it, of 2017 and of
+    November 2025, have a flat one each, the forming one too: four times the last close, average "0.0", volume
+    0, no trades. Who reads it has to take both for the same.
+    """
 
     ABSENT = "absent"
     FLAT = "flat"
@@ -53,7 +59,7 @@ class Rules:
     """
 
     ohlc_rows: int = OHLC_ROWS
-    empty_intervals: EmptyIntervals = EmptyIntervals.ABSENT
+    empty_intervals: EmptyIntervals = EmptyIntervals.FLAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

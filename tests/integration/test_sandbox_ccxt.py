@@ -63,8 +63,10 @@ def test_ccxt_reads_bars_which_are_those_of_the_market(light: Market, timeframe:
     with sandbox(light) as running, client(running) as exchange:
         rows = exchange.fetch_ohlcv("ETH/USD", timeframe)
 
-    bars = light.bars(1, minutes, after=-1, now=NOON, most=720)
-    assert len(rows) == 720
+    assert len(rows) == 721
+    # The others are flat: nothing was traded.
+    rows = [row for row in rows if row[5] > 0]
+    bars = light.bars(1, minutes, after=-1, now=NOON, most=len(rows))
     assert [row[0] * MILLISECONDS for row in rows] == bars.stamps.tolist()
     for column, ticks in enumerate((bars.open, bars.high, bars.low, bars.close), start=1):
         assert [round(row[column] * 100) for row in rows] == ticks.tolist()
@@ -81,7 +83,7 @@ def test_the_last_row_is_the_forming_one(light: Market) -> None:
     assert before[5] < after[5]
 
 
-def test_bars_since_a_moment_begin_there_and_more_than_720_are_never_given(light: Market) -> None:
+def test_bars_since_a_moment_begin_there_and_more_than_721_are_never_given(light: Market) -> None:
     since = (NOON // MILLISECONDS) // MINUTE_MS * MINUTE_MS - 30 * MINUTE_MS
     with sandbox(light) as running, client(running) as exchange:
         recent = exchange.fetch_ohlcv("BTC/USD", "1m", since=since)
@@ -89,15 +91,15 @@ def test_bars_since_a_moment_begin_there_and_more_than_720_are_never_given(light
 
     assert recent[0][0] >= since
     assert recent[0][0] < since + 10 * MINUTE_MS
-    assert len(old) == 720
+    assert len(old) == 721
     assert old[-len(recent) :] == recent
 
 
-def test_an_interval_without_trades_has_no_row_unless_that_was_asked_for(light: Market) -> None:
-    flat_rules = Rules(ohlc_rows=721, empty_intervals=EmptyIntervals.FLAT)
-    with sandbox(light) as running, client(running) as exchange:
+def test_an_interval_without_trades_has_a_flat_row_or_none_if_that_was_asked_for(light: Market) -> None:
+    without = Rules(empty_intervals=EmptyIntervals.ABSENT)
+    with sandbox(light, rules=without) as running, client(running) as exchange:
         absent = exchange.fetch_ohlcv("APT/USD", "1m")
-    with sandbox(light, rules=flat_rules) as running, client(running) as exchange:
+    with sandbox(light) as running, client(running) as exchange:
         flat = exchange.fetch_ohlcv("APT/USD", "1m")
 
     assert np.diff([row[0] for row in absent]).max() > MINUTE_MS
@@ -219,8 +221,9 @@ def test_ccxt_async_reads_thirty_symbols_at_once(light: Market) -> None:
 
     assert len(bars) == 30
     for number, pair in enumerate(universe()):
-        expected = light.bars(number, 60, after=-1, now=NOON, most=720)
-        assert [row[0] * MILLISECONDS for row in bars[pair.symbol]] == expected.stamps.tolist()
+        traded = [row[0] * MILLISECONDS for row in bars[pair.symbol] if row[5] > 0]
+        expected = light.bars(number, 60, after=-1, now=NOON, most=len(traded))
+        assert traded == expected.stamps.tolist()
 
 
 def test_a_port_that_is_taken_is_told_to_whoever_asked_for_the_server(light: Market) -> None:

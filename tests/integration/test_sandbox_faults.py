@@ -51,7 +51,7 @@ def test_a_failed_request_is_an_error_of_ccxt(light: Market, fault: str, error: 
             with pytest.raises(error):
                 exchange.fetch_ohlcv("BTC/USD", "1h")
         set_faults(running, "none")
-        assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 720
+        assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 721
 
 
 @pytest.mark.parametrize("fault", ["truncated", "empty"])
@@ -188,7 +188,7 @@ def test_who_asks_too_fast_is_refused_in_krakens_words(light: Market) -> None:
     with sandbox(light, limiter=limiter) as running, loaded_client(running) as exchange:
         # Two calls loaded the markets, two are left.
         assert exchange.fetch_time() > 0
-        assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 720
+        assert len(exchange.fetch_ohlcv("BTC/USD", "1h")) == 721
         with pytest.raises(ccxt.DDoSProtection, match="EGeneral:Too many requests"):
             exchange.fetch_time()
 

@@ -4,6 +4,7 @@ The facts below were read off recorded replies of the live exchange of November 
 """
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -60,6 +61,20 @@ def test_bars_are_rows_of_texts_between_a_time_and_a_count(market: Market) -> No
 
     price = text(1)
     assert_like(reply, {"XXBTZUSD": [[int, price, price, price, price, price, text(8), int]], "last": int})
+
+
+def test_minutes_without_a_trade_are_printed_as_in_the_recording_of_november_2025() -> None:
+    # There: 721 rows a minute apart, 216 of them flat, the first and the forming one among them.
+    quiet = simulated_market(activity=0.05, pairs=2)
+    rows = rest.ohlc(quiet, {"pair": "ETHUSD"}, MOMENT, FAULTS, Rules())
+    bars, last = rows["XETHZUSD"], rows["last"]
+
+    assert len(bars) == 721
+    assert {later[0] - earlier[0] for earlier, later in pairwise(bars)} == {60}
+    assert last == bars[-2][0] == NOON // 60_000_000_000 * 60 - 60
+    empty = [(earlier[4], later) for earlier, later in pairwise(bars) if later[7] == 0]
+    assert len(empty) > 216
+    assert all(row[1:] == [close, close, close, close, "0.00", "0.00000000", 0] for close, row in empty)
 
 
 def test_trades_have_a_time_in_parts_of_seconds_and_a_cursor_of_nineteen_digits(market: Market) -> None:

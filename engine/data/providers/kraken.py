@@ -1,8 +1,9 @@
 """Kraken's history: bars of the last 720 intervals as it reports them, all before them built from trades.
 
-What it does that others do not: it gives at most 720 bars whatever is asked, the last of them still forming;
-it prints empty intervals at some times and leaves them out at others; and it revises volumes after the close,
-since trades are its official record. Trades reach back to the first one, a thousand a page.
+What it does that others do not: it gives at most 720 bars whatever is asked, and the forming one after them;
+it says that it leaves empty intervals out (VENUES 1.3, P9) and in recorded replies prints them flat, with
+volume 0: here they are no bars either way; and it revises volumes after the close, since trades are its
+official record. Trades reach back to the first one, a thousand a page.
 """
 
 from collections.abc import Iterator, Sequence
