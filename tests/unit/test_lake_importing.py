@@ -169,3 +169,15 @@ def test_no_more_bars_are_held_than_memory_has_room_for(
 
     # Two bars of January, then those of February: three batches are held before the room is used up.
     assert [part.rows for part in lake.parts(key("S0/USD"))] == [2, 298, 300, 90]
+
+
+def test_a_parquet_file_is_let_go_of_batch_by_batch(tmp_path: Path) -> None:
+    """A reader that fetches ahead would hold all that it ever fetched."""
+    path = tmp_path / "bars.parquet"
+    pq.write_table(table(1, 1_200_000), path, row_group_size=60_000, compression="none", use_dictionary=False)
+    before = pa.total_allocated_bytes()
+
+    held = [pa.total_allocated_bytes() - before for _ in importing._batches(path)]
+
+    assert len(held) > 5
+    assert max(held) < path.stat().st_size / 3

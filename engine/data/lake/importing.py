@@ -95,7 +95,8 @@ def _batches(path: Path) -> Iterator[tuple[int, pa.RecordBatch, Columns]]:
     number = 1
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            with pq.ParquetFile(path) as file:
+            # What is buffered ahead is kept until the file is closed: all of it, in the end.
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 columns = _columns(path, file.schema_arrow.names)
                 for batch in file.iter_batches(_BATCH_ROWS, columns=_names(columns), use_threads=False):
                     yield number, batch, columns
