@@ -123,7 +123,8 @@ def without_holes(bars: Bars, interval: int, *, stop: int, most: int) -> Bars:
     if len(bars) == 0:
         return bars
     first = max(int(bars.stamps[0]), stop - (most - 1) * interval)
-    stamps = np.arange(first, stop + 1, interval, dtype=np.int64)
+    # Counted in whole intervals: a range of nanoseconds is divided in floats, and two years of them lose one.
+    stamps = first + interval * np.arange((stop - first) // interval + 1, dtype=np.int64)
     source = np.searchsorted(bars.stamps, stamps, side="right") - 1
     filled = bars.take(source)
     empty = bars.stamps[source] != stamps

@@ -275,6 +275,8 @@ class FaultDealer:
 
     def _revised(self, bars: Bars, chosen: IntArray) -> Bars:
         """Return bars some of which lack the last of their trades yet: less volume, another close."""
+        # A flat one has no trades that it could lack.
+        chosen = chosen & (bars.count > 0)
         if not chosen.any():
             return bars
         self.dealt[Fault.REVISED] += int(chosen.sum())

@@ -183,6 +183,8 @@ def test_holes_are_filled_flat_up_to_now() -> None:
     assert values(without_holes(bars, minute, stop=3 * minute, most=2)) == values(filled)[-2:]
     # Long after the last trade: no more rows than were asked for.
     assert len(without_holes(bars, minute, stop=10**7 * minute, most=720)) == 720
+    days = without_holes(bars, 1440 * minute, stop=720 * 1440 * minute, most=721)
+    assert days.stamps[[0, -1]].tolist() == [0, 720 * 1440 * minute]
 
 
 @pytest.mark.parametrize("minutes", INTERVALS)
