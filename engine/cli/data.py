@@ -32,6 +32,7 @@ from engine.domain.panel import Adjustment
 from engine.domain.time import Calendar, Timeframe
 
 if TYPE_CHECKING:
+    from engine.data.manifest import Manifest
     from engine.domain.panel import Panel
 
 CHECK_SAID_NO = 1
@@ -169,7 +170,7 @@ def import_(
     print_verdict(console, Mark.DONE, f"{name} imported", what + (f", {warned:,} warnings" if warned else ""))
     print_facts(console, manifest)
     print_findings(console, "looks wrong, stored with the data set", manifest.warnings, manifest)
-    print_lines(console, ["", f"next   engine data show {name}", f"       engine tournament --data {name}"])
+    print_lines(console, ["", f"next   engine data show {name}", _use(manifest)])
     print_lines(console, [f"path   {folder}"])
 
 
@@ -185,7 +186,7 @@ def show(
     from engine.data import catalogue, holdout
 
     manifest = catalogue.manifest(name)
-    panel = catalogue.load(name)
+    panel = catalogue.load_to_inspect(name)
     symbol = _known_symbol(panel, instrument)
     head, tail = _shown_rows(panel, symbol)
     opened = holdout.openings(name)
@@ -217,7 +218,7 @@ def show(
     print_findings(console, "warnings of the import", manifest.warnings, manifest)
     print_lines(
         console,
-        ["", f"next   engine data audit {name}", f"       engine backtest --strategy trend --data {name}"],
+        ["", f"next   engine data audit {name}", _use(manifest)],
     )
 
 
@@ -225,6 +226,13 @@ app.command("audit")(audit)
 app.command("pull")(pull)
 app.command("sync")(sync)
 app.command("verify")(verify)
+
+
+def _use(manifest: "Manifest") -> str:
+    """Return how a data set is used; what is INVALID_DATA is looked at alone."""
+    if manifest.quality.invalid:
+        return f"       engine data audit {manifest.name} --page audit.html"
+    return f"       engine tournament --data {manifest.name}"
 
 
 def _known_symbol(panel: "Panel", symbol: str | None) -> str:

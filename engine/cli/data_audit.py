@@ -83,7 +83,7 @@ def audit(
     moment = _moment(now)
     manifest = catalogue.manifest(name)
     # Reading compares the bars, the sealed ones too, with the content hash.
-    panel = catalogue.load(name)
+    panel = catalogue.load_to_inspect(name)
     audited = report.audit(
         quality.each_of_panel(panel),
         panel.timeframe,
@@ -103,7 +103,7 @@ def audit(
         manifest=manifest,
         rows=len(panel),
         health=health,
-        failed=_reasons(audited, health, mode, strict=strict),
+        failed=_reasons(audited, manifest, health, mode, strict=strict),
         page=page,
     )
     if as_json:
@@ -174,10 +174,22 @@ def _instruments_of_the_lake() -> frozenset[str]:
     return frozenset(key.instrument for key in catalogue.lake().series())
 
 
-def _reasons(audited: "Audit", health: "tuple[Health, ...]", mode: Mode | None, *, strict: bool) -> list[str]:
+def _reasons(
+    audited: "Audit",
+    manifest: "Manifest",
+    health: "tuple[Health, ...]",
+    mode: Mode | None,
+    *,
+    strict: bool,
+) -> list[str]:
     errors = sum(count for kind, count in audited.counts.items() if kind.is_error)
     reasons = [f"{errors:,} errors"] if errors else []
     reasons += [f"{symbol} is INVALID_DATA" for symbol in audited.invalid]
+    reasons += [
+        f"{symbol} is INVALID_DATA with its sealed bars: {manifest.quality.scores[symbol]:.3f}"
+        for symbol in manifest.quality.invalid
+        if symbol not in audited.invalid
+    ]
     if mode is not None:
         reasons += [
             f"{entry.symbol} is {entry.status.value}"

@@ -59,6 +59,7 @@ def print_list(console: Console, known: "Sequence[DataSetInfo]") -> None:
     table.add_column("what", overflow="fold")
     for info in known:
         what = info.description + (f" ({info.warnings:,} warnings)" if info.warnings else "")
+        what += f"; INVALID_DATA, not used: {', '.join(info.invalid)}" if info.invalid else ""
         table.add_row(
             info.name,
             f"{info.rows:,}",
@@ -88,6 +89,7 @@ def print_facts(console: Console, manifest: "Manifest") -> None:
             f"market       {manifest.market or 'none of its own: the equally weighted pool (raw_pool_ew)'}",
             f"source       {manifest.source}",
             f"hash         {manifest.content_hash}",
+            *_quality_lines(manifest),
             *(f"note         {note}" for note in manifest.notes),
         ],
     )
@@ -145,6 +147,18 @@ def print_bars(
         if part is head and tail:
             table.add_row("", "...")
     console.print(table)
+
+
+def _quality_lines(manifest: "Manifest") -> list[str]:
+    """Return how good the bars were when they came in; nothing where nobody looked."""
+    scores, invalid = manifest.quality.scores, manifest.quality.invalid
+    if not scores:
+        return []
+    lowest = min(scores, key=lambda symbol: scores[symbol])
+    lines = [f"quality      {sum(scores.values()) / len(scores):.3f}, lowest {lowest} {scores[lowest]:.3f}"]
+    if invalid:
+        lines.append(f"             INVALID_DATA: {', '.join(invalid)}; the set is stored and not used")
+    return lines
 
 
 def _span(stamp: int, manifest: "Manifest") -> str:

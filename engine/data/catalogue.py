@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data import store
+from engine.data import store, validity
 from engine.data.manifest import DataSetInfo, Manifest, Origin, describe, holdout_rows
 from engine.data.packaged import PACKAGED, PackagedSet
 from engine.domain.errors import InputError
@@ -58,8 +58,35 @@ def load(name: str, *, sealed: bool = True, as_of: int | None = None) -> Panel:
     Raises
     ------
     InputError
-        For a name that is not known, and for a set whose bars do not have the hash of its manifest. For a
-        moment, where nobody wrote down when the bars were learned.
+        For a name that is not known, for a set that is INVALID_DATA, and for one whose bars do not have the
+        hash of its manifest. For a moment, where nobody wrote down when the bars were learned.
+    """
+    require_usable(name)
+    panel = load_to_inspect(name, sealed=sealed, as_of=as_of)
+    if as_of is not None:
+        # Bars that were mended since were not then, and nobody has judged that moment yet.
+        validity.require_valid(name, validity.judged(panel))
+    return panel
+
+
+def require_usable(name: str) -> None:
+    """Refuse a data set that is INVALID_DATA: no result may rest on it.
+
+    Raises
+    ------
+    InputError
+        Naming instrument, score and the command that shows what is wrong; for a name that is not known.
+    """
+    validity.require_valid(name, manifest(name).quality)
+
+
+def load_to_inspect(name: str, *, sealed: bool = True, as_of: int | None = None) -> Panel:
+    """Return the bars of a data set as `load` does, however bad they are: to look at, not to use.
+
+    Raises
+    ------
+    InputError
+        As `load` does, INVALID_DATA apart.
     """
     _require_known(name)
     base, version = parsed(name)
@@ -228,6 +255,7 @@ def _stored_info(known: Manifest) -> DataSetInfo:
         last=known.last,
         synthetic=known.synthetic,
         warnings=sum(known.warning_counts.values()),
+        invalid=known.quality.invalid,
     )
 
 

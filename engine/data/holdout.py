@@ -137,10 +137,11 @@ def open_holdout(
     Raises
     ------
     InputError
-        If the data set is not known, or the journal of openings is not what was written.
+        If the data set is not known or is INVALID_DATA, or the journal of openings is not what was written.
     RefusedError
         If the sealed bars were opened for this candidate before.
     """
+    catalogue.require_usable(name)
     known, sealed = catalogue.manifest(name), catalogue.sealed_series(name)
     with _locked():
         log = _log()
@@ -232,7 +233,7 @@ def seal(name: str) -> Seal | None:
     rows = catalogue.manifest(name).holdout_rows
     if not rows:
         return None
-    stamps = catalogue.load(name, sealed=False).timestamps
+    stamps = catalogue.load_to_inspect(name, sealed=False).timestamps
     return Seal(rows=rows, first=int(stamps[-rows]), last=int(stamps[-1]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import catalogue, quality, store
+from engine.data import catalogue, quality, store, validity
 from engine.data.audit.report import audit
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
@@ -113,6 +113,7 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         warnings=capped(warnings, STORED_PER_KIND),
         warning_counts=counts(warnings),
         notes=_notes(request, calendar, parts),
+        quality=validity.verdict(audited),
     )
     return manifest, store.write(panel, manifest)
 

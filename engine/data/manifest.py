@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from engine.data.findings import Finding
 from engine.domain.panel import Adjustment, Panel
@@ -22,6 +23,27 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How good the bars of a data set were when they came in.
+
+    Attributes
+    ----------
+    scores
+        DATA_QUALITY_SCORE by symbol, from 0 to 1; empty where nobody looked.
+    invalid
+        Symbols that are INVALID_DATA: stored, never used.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    invalid: tuple[str, ...] = ()
+
+    @staticmethod
+    def of_document(document: Mapping[str, Any]) -> "Quality":
+        """Return what `dataclasses.asdict` made a document of; nothing was known to earlier versions."""
+        return Quality(scores=dict(document.get("scores", {})), invalid=tuple(document.get("invalid", ())))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Facts of one data set. All of them are about the whole set, the hold-out included.
 
@@ -38,6 +60,8 @@ class Manifest:
         the market is the equally weighted pool (`raw_pool_ew`).
     holdout_rows
         The last rows, which are sealed.
+    quality
+        Of its instruments, the sealed bars included.
     warnings
         The first findings of each kind; `warning_counts` has how many there were in all.
     """
@@ -60,6 +84,7 @@ class Manifest:
     warnings: tuple[Finding, ...] = ()
     warning_counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    quality: Quality = Quality()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +102,7 @@ class DataSetInfo:
     last: int
     synthetic: bool
     warnings: int
+    invalid: tuple[str, ...] = ()
 
 
 def holdout_rows(panel: Panel) -> int:
@@ -104,6 +130,7 @@ def describe(
     warnings: tuple[Finding, ...] = (),
     warning_counts: Mapping[str, int] | None = None,
     notes: tuple[str, ...] = (),
+    quality: Quality | None = None,
 ) -> Manifest:
     """Return the manifest of a whole panel."""
     return Manifest(
@@ -125,4 +152,5 @@ def describe(
         warnings=warnings,
         warning_counts=dict(warning_counts or {}),
         notes=notes,
+        quality=quality or Quality(),
     )

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from engine.data.findings import Finding, Kind
-from engine.data.manifest import Manifest, Origin
+from engine.data.manifest import Manifest, Origin, Quality
 from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.panel import PRICE_FIELDS, Adjustment, Instrument, Panel
 from engine.domain.time import Calendar, Timeframe
@@ -169,4 +169,5 @@ def _from_json(document: Mapping[str, Any]) -> Manifest:
         ),
         warning_counts=dict(document["warning_counts"]),
         notes=tuple(document["notes"]),
+        quality=Quality.of_document(document.get("quality", {})),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.data import validity
 from engine.data.actions import Fact
 from engine.data.lake import assembling, files, seals
 from engine.data.lake.panels import PinnedPart
@@ -71,6 +72,7 @@ def freeze(
         source="lake: " + ", ".join(sorted({key.venue for key in definition.keys})),
         market=None if definition.market is None else str(definition.market),
         notes=() if definition.universe is None else (f"Universe: {definition.universe}.",),
+        quality=validity.judged(panel),
     )
     frozen = DataSetVersion(
         name=name,

@@ -11,7 +11,7 @@ from typing import Any
 from engine.data.actions import Fact, from_document, to_document
 from engine.data.lake import files
 from engine.data.lake.parts import damaged
-from engine.data.manifest import Manifest, Origin
+from engine.data.manifest import Manifest, Origin, Quality
 from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Instrument
@@ -253,6 +253,7 @@ def _from_json(document: Mapping[str, Any]) -> DataSetVersion:
                 "adjustment": Adjustment(manifest["adjustment"]),
                 "warnings": (),
                 "notes": tuple(manifest["notes"]),
+                "quality": Quality.of_document(manifest.get("quality", {})),
             }
         ),
     )
