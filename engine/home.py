@@ -29,6 +29,11 @@ def sessions_folder() -> Path:
     return state_folder() / "sessions"
 
 
+def scans_folder() -> Path:
+    """Return the folder of the journal of scans."""
+    return state_folder() / "scans"
+
+
 def promotions_folder() -> Path:
     """Return the folder of the journal of promotions."""
     return state_folder() / "promotions"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.domain.errors import InputError
-from engine.home import promotions_folder, sessions_folder
+from engine.home import promotions_folder, scans_folder, sessions_folder
 from engine.journal.storage import LOG, lock_holder
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Find, verif
 
 _Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Id of a session.")]
 _Promotions = Annotated[bool, typer.Option("--promotions", help="The journal of promotions.")]
+_Scans = Annotated[bool, typer.Option("--scans", help="The journal of scans.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.command()
-def path(session: _Session = None, promotions: _Promotions = False, as_json: _Json = False) -> None:
+def path(
+    session: _Session = None, promotions: _Promotions = False, scans: _Scans = False, as_json: _Json = False
+) -> None:
     """Print the path of the file that decides what happened."""
-    log = str(_folder(session, promotions) / LOG)
+    log = str(_folder(session, promotions=promotions, scans=scans) / LOG)
     if as_json:
         _print_json({"session": session, "path": log})
     else:
@@ -54,11 +57,13 @@ def path(session: _Session = None, promotions: _Promotions = False, as_json: _Js
 
 
 @app.command()
-def verify(session: _Session = None, promotions: _Promotions = False, as_json: _Json = False) -> None:
+def verify(
+    session: _Session = None, promotions: _Promotions = False, scans: _Scans = False, as_json: _Json = False
+) -> None:
     """Check every byte of a journal. Exit 1 if anything that was acknowledged is missing or changed."""
     from engine.journal import reading
 
-    folder = _folder(session, promotions)
+    folder = _folder(session, promotions=promotions, scans=scans)
     verification = reading.verify(folder)
     if as_json:
         _print_json(
@@ -66,7 +71,7 @@ def verify(session: _Session = None, promotions: _Promotions = False, as_json: _
             | {"session": session, "path": str(folder / LOG), "usable": verification.status.usable}
         )
     else:
-        _print_verification(verification, folder, _option(session))
+        _print_verification(verification, folder, _option(session, scans=scans))
     if not verification.status.usable:
         raise typer.Exit(CHECK_SAID_NO)
 
@@ -75,13 +80,14 @@ def verify(session: _Session = None, promotions: _Promotions = False, as_json: _
 def tail(
     session: _Session = None,
     promotions: _Promotions = False,
+    scans: _Scans = False,
     count: Annotated[int, typer.Option("-n", min=1, help="How many records.")] = 20,
     as_json: _Json = False,
 ) -> None:
     """Print the last records, one a line."""
     from engine.journal import reading
 
-    folder = _folder(session, promotions)
+    folder = _folder(session, promotions=promotions, scans=scans)
     records = deque(reading.read(folder), maxlen=count)
     if as_json:
         _print_json(
@@ -137,14 +143,14 @@ def _following(verification: "Verification", folder: Path, option: str) -> list[
     ]
 
 
-def _folder(session: str | None, promotions: bool) -> Path:
+def _folder(session: str | None, *, promotions: bool, scans: bool) -> Path:
     """Return the folder of the journal that the options name."""
-    if promotions == (session is not None):
-        raise InputError("say which journal: --session ID, or --promotions")
+    if (session is not None) + promotions + scans != 1:
+        raise InputError("say which journal: --session ID, --promotions or --scans")
     if session is None:
-        folder = promotions_folder()
+        folder, done = (promotions_folder(), "promoted") if promotions else (scans_folder(), "scanned")
         if not _holds_journal(folder):
-            raise InputError(f"nothing was promoted yet: there is no journal in {folder}")
+            raise InputError(f"nothing was {done} yet: there is no journal in {folder}")
         return folder
     if re.fullmatch(SESSION_ID, session) is None:
         raise InputError(
@@ -164,8 +170,10 @@ def _holds_journal(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (LOG, "journal.anchor"))
 
 
-def _option(session: str | None) -> str:
-    return "--promotions" if session is None else f"--session {session}"
+def _option(session: str | None, *, scans: bool) -> str:
+    if session is not None:
+        return f"--session {session}"
+    return "--scans" if scans else "--promotions"
 
 
 def _document(record: "Record") -> dict[str, Any]:

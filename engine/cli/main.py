@@ -17,6 +17,7 @@ from engine.domain.errors import GauntletError
 # Name -> (module that holds a Typer `app`, help). The order is the order of work.
 COMMANDS = {
     "data": ("engine.cli.data", "List, import, show and audit data sets"),
+    "discover": ("engine.cli.discover", "Scan a data set for candidates: universe, venue, asset, signal"),
     "strategy": ("engine.cli.strategy", "List, write, check and show strategies"),
     "backtest": ("engine.cli.backtest", "Run one strategy on one data set"),
     "tune": ("engine.cli.tune", "Search a strategy's parameters inside every walk-forward window"),

@@ -168,6 +168,16 @@ class Journal:
             storage.close()
             raise
 
+    @classmethod
+    def continued(cls, folder: Path, *, clock: Clock) -> Self:
+        """Open a journal, or make it where there is none; parameters and errors as of `open`."""
+        try:
+            return cls.create(folder, clock=clock)
+        except JournalError as error:
+            if error.code is not JournalCode.JOURNAL_EXISTS:
+                raise
+        return cls.open(folder, clock=clock)
+
     def append(self, records: Sequence[tuple[Kind, Mapping[str, Any]]]) -> int:
         """Write one batch, all of it or nothing, and return when it is safe.
 

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 # Raised when a kind is added or the body of one changes. Every frame carries it; a reader reads 1 to its own.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Kind(IntEnum):
@@ -24,6 +24,8 @@ class Kind(IntEnum):
     CASH = 8
     SESSION_FINISHED = 9
     PROMOTED = 10
+    SCAN_STARTED = 11
+    SCAN_FINISHED = 12
     SESSION_RESUMED = 100
     TAIL_TRUNCATED = 101
     SESSION_INTERRUPTED = 102

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import InputError, JournalCode, JournalError
+from engine.domain.errors import InputError
 from engine.domain.passport import Passport
 from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
@@ -69,7 +69,7 @@ def record(folder: Path, promotion: Promotion, *, clock: Callable[[], int]) -> N
     JournalError
         If the journal is damaged, locked by another process, or cannot be written: nothing is promoted then.
     """
-    with _opened(folder, clock) as journal:
+    with Journal.continued(folder, clock=clock) as journal:
         journal.append([(Kind.PROMOTED, promotion.to_body())])
 
 
@@ -100,15 +100,6 @@ def promoted(folder: Path, strategy_id: str, to: str = "paper") -> Passport | No
     """
     found = [entry for entry in promotions(folder) if (entry.strategy_id, entry.to) == (strategy_id, to)]
     return found[-1].passport if found else None
-
-
-def _opened(folder: Path, clock: Callable[[], int]) -> Journal:
-    try:
-        return Journal.create(folder, clock=clock)
-    except JournalError as error:
-        if error.code is not JournalCode.JOURNAL_EXISTS:
-            raise
-    return Journal.open(folder, clock=clock)
 
 
 def _promotion(entry: Record) -> Promotion:

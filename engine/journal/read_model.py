@@ -322,7 +322,7 @@ class _Fold:
                     "UPDATE session SET state = ?, interrupted_row = ?",
                     (SessionState.INTERRUPTED, body["row"]),
                 )
-            case Kind.WEIGHTS | Kind.PROMOTED | Kind.TAIL_TRUNCATED:
+            case Kind.WEIGHTS | Kind.PROMOTED | Kind.SCAN_STARTED | Kind.SCAN_FINISHED | Kind.TAIL_TRUNCATED:
                 # No figure of an account.
                 pass
 

@@ -120,7 +120,8 @@ class SessionView:
     asked
         What it was begun with: an id, or the bare name of a strategy that nothing promoted.
     rows, next_row
-        Bars that it was given, and how many of them are decided or passed, both from the origin on.
+        Bars that it was given, None where nobody knows how many will come, and how many of them are decided
+        or passed, both from the origin on.
     started, written
         When the journal began, and its last batch (UTC).
     equity, drawdown, drawdown_max, exposure, since_start
@@ -148,7 +149,7 @@ class SessionView:
     resumed: int
     start_row: int
     next_row: int
-    rows: int
+    rows: int | None
     started: str
     written: str
     quote: str

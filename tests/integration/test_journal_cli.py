@@ -187,8 +187,8 @@ def test_the_journal_of_promotions_is_named_by_a_flag(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "--session ID, or --promotions"),
-        (("--session", "dip-buyer-1", "--promotions"), "--session ID, or --promotions"),
+        ((), "--session ID, --promotions or --scans"),
+        (("--session", "dip-buyer-1", "--promotions"), "--session ID, --promotions or --scans"),
         (("--session", "other"), "there are dip-buyer-1"),
         (("--session", "../dip-buyer-1"), "begins with a letter or a digit"),
         (("--session", "a..b"), "begins with a letter or a digit"),

@@ -38,7 +38,7 @@ def test_a_batch_is_one_frame_of_the_written_layout() -> None:
 
     body = b'{"row":7}'
     records = struct.pack("<IH", 9, 3) + body + struct.pack("<IH", 9, 8) + body + b"\0\0"
-    fields = (b"\x89GJ1", 32, 0, 2, 0, 0, NOON, JOURNAL_ID, bytes(32), 1)
+    fields = (b"\x89GJ1", 32, 0, 2, 0, 0, NOON, JOURNAL_ID, bytes(32), 2)
     unsigned = struct.pack("<4sIIIQQq16s32sQ", *fields) + records
     checksum = google_crc32c.value(unsigned)
     first = unsigned[:8] + struct.pack("<I", checksum) + unsigned[12:]
