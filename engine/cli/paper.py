@@ -22,10 +22,12 @@ from engine.cli.light import LightCommand
 from engine.domain.errors import InputError, RefusedError
 
 if TYPE_CHECKING:
+    from engine.cli.paper_feed import Line
     from engine.cli.paper_screen import PaperScreen
     from engine.domain.panel import Panel
     from engine.domain.passport import Passport
     from engine.features.strategy import Strategy
+    from engine.session.feed import Feed
     from engine.session.folders import Asked
     from engine.session.session import Beginning, Ending, Session, Sources
     from engine.session.start import SessionStart
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 STAGE = "paper"
 REPLAY = "replay"
+SANDBOX = "sandbox"
 _NAP_SECONDS = 0.05
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -48,10 +51,12 @@ class Order:
     strategy
         Id of what was promoted; for exploring also the name of a strategy, or the id of a row of a board.
     first, last
-        UTC dates of the account's first and last bars; None: as early and as late as the data allows.
+        UTC dates of the account's first and last bars; None: as early and as late as the data allows. On a
+        feed the first one is the next that comes.
     """
 
     strategy: str
+    feed: str
     data: str
     first: date | None
     last: date | None
@@ -64,9 +69,18 @@ def paper(
         str | None, typer.Option("--strategy", metavar="ID", help="Of what was promoted to paper.")
     ] = None,
     feed: Annotated[
-        str | None, typer.Option("--feed", metavar="NAME", help="replay: the bars of a data set.")
+        str | None,
+        typer.Option(
+            "--feed",
+            metavar="NAME",
+            help="replay: the bars of a data set; sandbox: those of engine sandbox, as they come.",
+        ),
     ] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="See: engine data list")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Where the sandbox listens; its usual port without."),
+    ] = None,
     first: Annotated[
         str | None,
         typer.Option("--from", metavar="DATE", help="Open of the account's first bar, UTC (2024-01-31)."),
@@ -81,7 +95,7 @@ def paper(
     ] = False,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="ID", help="Go on with this one; no other option but --speed."),
+        typer.Option("--session", metavar="ID", help="Go on with this one; only --speed or --url with it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -89,8 +103,10 @@ def paper(
     bars_a_second = _speed(speed)
     options = (strategy, feed, data, first, last)
     if session is not None and (force_research or any(option is not None for option in options)):
-        raise InputError("--session goes on with what was begun: only --speed and --json go with it")
+        raise InputError("--session goes on with what was begun: only --speed, --url and --json go with it")
     order = _order(*options, force_research=force_research) if session is None else None
+    if order is not None:
+        _check_feed(order, bars_a_second, url)
 
     with _stopping_on_signals() as stopped:
         with _not_collecting():
@@ -98,10 +114,11 @@ def paper(
             from engine.session.session import Ending
 
             screen = PaperScreen(is_silent=as_json)
-            running = _open(order, screen) if order is not None else _go_on(str(session))
+            wish = _Wish(screen=screen, stopped=stopped, speed=bars_a_second, url=url)
+            running = _open(order, wish) if order is not None else _go_on(str(session))
         with running.journal:
             screen.begin(running)
-            ending = _run(running, screen, stopped, bars_a_second)
+            ending = _run(running, wish)
         _fold(running)
         if as_json:
             typer.echo(json.dumps(screen.document(running, ending), sort_keys=True, allow_nan=False))
@@ -130,22 +147,38 @@ def _order(
 ) -> Order:
     for option, given, known in (
         ("--strategy", strategy, "the id of what was promoted"),
-        ("--feed", feed, REPLAY),
+        ("--feed", feed, f"{REPLAY} or {SANDBOX}"),
         ("--data", data, "one of  engine data list"),
     ):
         if given is None:
             raise InputError(f"{option} is missing: {known}")
     assert strategy is not None
     assert data is not None
-    if feed != REPLAY:
-        raise InputError(f"--feed {feed!r} is not known; there is {REPLAY}")
+    assert feed is not None
+    if feed not in (REPLAY, SANDBOX):
+        raise InputError(f"--feed {feed!r} is not known; there are {REPLAY} and {SANDBOX}")
     return Order(
         strategy=strategy,
+        feed=feed,
         data=data,
         first=_date("--from", first),
         last=_date("--to", last),
         force_research=force_research,
     )
+
+
+def _check_feed(order: Order, speed: float | None, url: str | None) -> None:
+    """Refuse options that say nothing on the feed that was named."""
+    if order.feed == REPLAY and url is not None:
+        raise InputError(f"--url is where an exchange listens; --feed {REPLAY} asks none")
+    if order.feed == REPLAY:
+        return
+    if order.first is not None:
+        raise InputError(f"--from is for --feed {REPLAY}; on --feed {order.feed} the account begins now")
+    if speed is not None:
+        raise InputError(
+            f"--speed is for --feed {REPLAY}; bars of --feed {order.feed} come when they are final"
+        )
 
 
 def _date(option: str, text: str | None) -> date | None:
@@ -206,7 +239,37 @@ def _not_collecting() -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------- opening
 
 
-def _open(order: Order, screen: "PaperScreen") -> "Session":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """How a session is to run, whatever it runs.
+
+    Attributes
+    ----------
+    stopped
+        Signals that asked for an end.
+    speed
+        Bars of a replay a second; None: as fast as it goes.
+    url
+        Where the exchange listens; None: at its usual place.
+    """
+
+    screen: "PaperScreen"
+    stopped: list[int]
+    speed: float | None
+    url: str | None
+
+    def line(self) -> "Line":
+        """Return the way to the exchange."""
+        from engine.cli.paper_feed import SANDBOX_URL, Line
+
+        return Line(
+            SANDBOX_URL if self.url is None else self.url,
+            is_stopping=lambda: bool(self.stopped),
+            watcher=self.screen,
+        )
+
+
+def _open(order: Order, wish: _Wish) -> "Session":
     """Return the session that this order began and did not finish, or a new one."""
     from engine.cli.first_run import Kernel, tell_if_first
     from engine.home import promotions_folder, sessions_folder
@@ -219,7 +282,7 @@ def _open(order: Order, screen: "PaperScreen") -> "Session":
         _refuse(order.strategy)
     asked = _asked(order, passport)
     tell_if_first(Kernel.BAR_BY_BAR)
-    sources = _sources(lambda: _beginning(order, passport, screen))
+    sources = _sources(lambda: _beginning(order, passport, wish))
     folder = newest(sessions_folder(), asked)
     session = None if folder is None else open_session(folder, sources)
     if session is not None:
@@ -284,6 +347,7 @@ def _asked(order: Order, passport: "Passport | None") -> "Asked":
         strategy_hash=strategy_hash,
         research_only=order.force_research,
         core_version=CORE_VERSION,
+        feed=order.feed,
         data=order.data,
         first=first,
         last=last,
@@ -314,8 +378,11 @@ def _panel(name: str) -> "Panel":
 def _is_imported_anew(start: "SessionStart") -> bool:
     """Say whether the data set of a session was imported again with other bars.
 
-    One that is gone is no other one: the session keeps the bars that it is fed.
+    One that is gone is no other one: the session keeps the bars that it is fed. On a feed it goes on from its
+    own journal.
     """
+    if not start.feed.is_replay:
+        return False
     from engine.data import store
 
     name = start.data.name
@@ -325,26 +392,49 @@ def _is_imported_anew(start: "SessionStart") -> bool:
 # -------------------------------------------------------------------------------------------- beginning
 
 
-def _beginning(order: Order, passport: "Passport | None", screen: "PaperScreen") -> "Beginning":
+def _beginning(order: Order, promoted: "Passport | None", wish: _Wish) -> "Beginning":
     """Return what a new session runs, after every check."""
     from engine.compiled import CORE_VERSION
+    from engine.session.start import require_unchanged
+
+    passport = _research_passport(order) if promoted is None else promoted
+    passport = replace(passport, research_only=order.force_research)
+    strategy = _strategy(passport)
+    require_unchanged(passport, strategy, CORE_VERSION)
+    if order.feed == REPLAY:
+        promoted_on = None if promoted is None else wish.screen
+        return _beginning_of_replay(order, passport, strategy, promoted_on)
+
+    from engine.cli.paper_feed import begin
+    from engine.session.live_feed import StoppedError
+
+    try:
+        return begin(wish.line(), order.data, passport, strategy, last=order.last)
+    except StoppedError:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _beginning_of_replay(
+    order: Order, passport: "Passport", strategy: "Strategy", promoted_on: "PaperScreen | None"
+) -> "Beginning":
+    """Return what a new session runs.
+
+    Parameters
+    ----------
+    promoted_on
+        Screen for what is to be said of a promotion; None where nothing was promoted.
+    """
     from engine.data import catalogue
     from engine.session.feed import Replay, fed_panel, span_of
     from engine.session.session import Beginning
-    from engine.session.start import FedData, SessionStart, require_same_data, require_unchanged
+    from engine.session.start import FedData, SessionStart, require_same_data
     from engine.session.trader import Trader
 
     panel = _panel(order.data)
     set_hash = catalogue.manifest(order.data).content_hash
-    is_promoted = passport is not None
-    if passport is None:
-        passport = _research_passport(order)
-    passport = replace(passport, research_only=order.force_research)
-    strategy = _strategy(passport)
-    require_unchanged(passport, strategy, CORE_VERSION)
     require_same_data(passport, panel)
-    if is_promoted:
-        _require_same_set(passport, set_hash, screen)
+    if promoted_on is not None:
+        _require_same_set(passport, set_hash, promoted_on)
     span = span_of(panel, strategy, passport.plan, first=order.first, last=order.last)
     fed = fed_panel(panel, span)
     start = SessionStart(
@@ -449,18 +539,28 @@ def _row(name: str) -> "Found":
 # ---------------------------------------------------------------------------------------------- running
 
 
-def _run(session: "Session", screen: "PaperScreen", stopped: list[int], speed: float | None) -> "Ending":
-    from engine.session.feed import Replay
+def _run(session: "Session", wish: _Wish) -> "Ending":
     from engine.session.session import QUIET_BARS, Ports, run
 
-    pace = _Pace(speed, stopped)
+    waits_for_bars = wish.speed is not None or not session.start.feed.is_replay
     ports = Ports(
-        feed=Replay(session.fed, session.trader.fields, wait=pace.wait),
-        watch=screen.watch,
-        is_stopping=lambda: bool(stopped),
-        quiet_bars=QUIET_BARS if speed is None else 1,
+        feed=_feed(session, wish),
+        watch=wish.screen.watch,
+        is_stopping=lambda: bool(wish.stopped),
+        quiet_bars=1 if waits_for_bars else QUIET_BARS,
     )
     return run(session, ports)
+
+
+def _feed(session: "Session", wish: _Wish) -> "Feed":
+    if session.start.feed.is_replay:
+        from engine.session.feed import Replay
+
+        return Replay(session.fed, session.trader.fields, wait=_Pace(wish.speed, wish.stopped).wait)
+
+    from engine.cli.paper_feed import feed_of
+
+    return feed_of(wish.line(), session)
 
 
 class _Pace:

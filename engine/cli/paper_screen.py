@@ -18,6 +18,7 @@ from engine.journal.storage import LOG
 from engine.session.session import Ending
 
 if TYPE_CHECKING:
+    from engine.session.live_feed import Hindrance
     from engine.session.session import Session
     from engine.session.start import SessionStart
     from engine.session.trader import Worked
@@ -50,7 +51,7 @@ class PaperScreen:
         self._bars = 0
         self._notes: list[str] = []
         self._session: Session | None = None
-        self._began = self._drawn = time.monotonic()
+        self._began = self._drawn = self._hindered_at = time.monotonic()
 
     def note(self, words: str) -> None:
         """Keep something to be shown beside the checks."""
@@ -86,6 +87,16 @@ class PaperScreen:
         if now - self._drawn >= (_REDRAW_SECONDS if self._is_terminal else _PLAIN_SECONDS):
             self._draw(worked, now)
 
+    def hindered(self, hindrance: "Hindrance", words: str) -> None:
+        """Say why there is no bar."""
+        self._hindered_at = time.monotonic()
+        self._say(f"  {typer.style('!', fg='yellow')} {hindrance}  {words}; waiting")
+
+    def unhindered(self) -> None:
+        """Say that bars come again."""
+        waited = time.monotonic() - self._hindered_at
+        self._say(f"  {typer.style('✓', fg='blue')} goes on after {waited:,.0f} s")
+
     def end(self, session: "Session", ending: Ending) -> None:
         """Print what came of it, on stdout."""
         if self._is_terminal and not self._is_silent:
@@ -100,7 +111,7 @@ class PaperScreen:
         )
         for label, words in (
             ("why", _WHY[ending]),
-            ("bars", f"{said['bars']:,} of {start.rows - start.start_row:,} in the account's life"),
+            ("bars", f"{said['bars']:,}{_of_rows(start, -start.start_row)} in the account's life"),
             ("trading", f"{said['orders']:,} orders, {said['fills']:,} fills"),
             ("facts", f"{said['content_hash'][:16]}, the hash of all that was known, decided and done"),
         ):
@@ -132,6 +143,13 @@ class PaperScreen:
             "content_hash": session.journal.content_hash,
             "journal": str(session.folder / LOG),
         }
+
+    def _say(self, line: str) -> None:
+        if self._is_silent:
+            return
+        if self._is_terminal:
+            sys.stderr.write(_CLEAR_LINE)
+        _tell(line)
 
     def _draw(self, worked: "Worked", now: float) -> None:
         assert self._session is not None, "begun before the first bar"
@@ -169,7 +187,7 @@ def _checks(session: "Session") -> dict[str, str]:
     }
     if session.is_resumed:
         checks["journal"] = (
-            f"goes on at bar {session.trader.next_row:,} of {start.rows:,}; what it held, ordered and paid "
+            f"goes on at bar {session.trader.next_row:,}{_of_rows(start)}; what it held, ordered and paid "
             "worked out the same"
         )
     return checks
@@ -177,10 +195,17 @@ def _checks(session: "Session") -> dict[str, str]:
 
 def _data_words(start: "SessionStart") -> str:
     data = start.data
-    words = f"{start.rows:,} bars from {_instant(start.origin_at)} on, hash {data.content_hash[:_DIGITS]}"
+    rows = start.start_row if start.rows is None else start.rows
+    words = f"{rows:,} bars from {_instant(start.origin_at)} on, hash {data.content_hash[:_DIGITS]}"
+    if not start.feed.is_replay:
+        words += f"; then those of the {start.feed}, each when it is final"
     if data.adjustment is not Adjustment.NONE:
         words += f"; prices adjusted ({data.adjustment}), so only a replay"
     return words
+
+
+def _of_rows(start: "SessionStart", more: int = 0) -> str:
+    return "" if start.rows is None else f" of {start.rows + more:,}"
 
 
 def _warm_up_words(start: "SessionStart") -> str:

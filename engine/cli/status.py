@@ -275,6 +275,10 @@ def _show(report: Report) -> None:
         typer.echo(f"  {name:<{width}}  {text}")
 
 
+def _of_rows(view: SessionView) -> str:
+    return "" if view.rows is None else f" of {view.rows - view.start_row:,}"
+
+
 def _facts(view: SessionView) -> list[tuple[str, str]]:
     cash = ", ".join(f"{Decimal(amount):,.2f} {currency}" for currency, amount in view.cash.items())
     facts = [
@@ -287,7 +291,7 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
     facts += [("holds" if place == 0 else "", line) for place, line in enumerate(held)]
     facts += [
         ("orders", f"{view.orders:,} sent, {view.open_orders:,} open, {view.fills:,} fills"),
-        ("bars", f"{view.decisions:,} of {view.rows - view.start_row:,} decided"),
+        ("bars", f"{view.decisions:,}{_of_rows(view)} decided"),
     ]
     if view.last_decision is not None:
         facts.append(("last bar", bar_text(view.last_decision)))

@@ -70,7 +70,8 @@ def in_session(journaled: Journaled) -> Iterator[Found]:
         )
     said = journaled.finished
     if said is not None:
-        counted = {"rows": start.rows, "orders": len(journaled.orders), "fills": len(journaled.fills)}
+        rows = len(bars) if start.rows is None else start.rows
+        counted = {"rows": rows, "orders": len(journaled.orders), "fills": len(journaled.fills)}
         for name, count in counted.items():
             if said.get(name) != count:
                 yield Found(
@@ -85,7 +86,9 @@ def in_session(journaled: Journaled) -> Iterator[Found]:
 
 def in_bars(journaled: Journaled, fed: Panel) -> Iterator[Found]:
     """Find the first difference of each field between bars of the journal and those of the data set."""
-    bars, data, today = journaled.bars, journaled.start.data, FedData.of(fed)
+    start, bars = journaled.start, journaled.bars
+    # On a feed a session was told of its history, and of no bar after it.
+    data, today = start.data, FedData.of(fed if start.feed.is_replay else fed.rows(0, start.start_row))
     for name in _DATA_FACTS:
         was, now = getattr(data, name), getattr(today, name)
         # Volume that is not there any more is a revised bar, and is named as such.

@@ -165,6 +165,7 @@ def cut_again(panel: Panel, start: SessionStart) -> Panel:
         If the data set does not hold the bars any more that the session was begun with.
     """
     origin = int(np.searchsorted(panel.timestamps, start.origin_at))
+    assert start.rows is not None, "of a feed without an end nothing is cut again"
     fed = panel.rows(origin, min(origin + start.rows, len(panel)))
     if fed.content_hash != start.data.content_hash:
         raise InputError(

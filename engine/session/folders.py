@@ -29,6 +29,7 @@ class Asked:
     strategy_hash: str
     research_only: bool
     core_version: str
+    feed: str
     data: str
     first: str
     last: str

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from engine.core.records import ACCRUAL_FIELDS, ACCRUAL_NAMES, CLOSE_FIELDS, FILL_FIELDS, NO_TARGET
 from engine.domain.errors import InvalidValueError, JournalCode, JournalError
 from engine.domain.panel import FloatArray, IntArray
-from engine.domain.passport import Passport
 from engine.journal.canonical import array_of
 from engine.journal.kinds import FACTS, Kind
 from engine.journal.reading import Record, read
-from engine.session.start import NANOSECONDS, FedData, SessionStart
+from engine.session.start import NANOSECONDS, SessionStart
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -228,7 +227,8 @@ def session_of(records: Iterable[Record]) -> Journaled:
             JournalCode.LEDGER_CORRUPT, f"a session begins with SESSION_STARTED, this journal with {what}"
         )
     with _Reading(facts[0]):
-        start = _start(facts[0].body)
+        # What was tampered with is not refused here: that is a finding.
+        start = SessionStart.as_told(facts[0].body)
         instance = str(facts[0].body["instance"])
     by_kind: dict[Kind, list[Record]] = {kind: [] for kind in Kind}
     for record in facts:
@@ -269,17 +269,6 @@ class _Reading:
                 f"record {record.sequence} ({record.kind.name}) says what no session says: "
                 f"{type(error).__name__}: {error}",
             ) from error
-
-
-def _start(body: Mapping[str, Any]) -> SessionStart:
-    # Not `SessionStart.from_body`, which refuses what was tampered with: here that is a finding.
-    return SessionStart(
-        passport=Passport.from_body(body["passport"]),
-        data=FedData.from_body(body["data"]),
-        origin_at=int(body["origin_us"]) * NANOSECONDS,
-        start_row=int(body["start_row"]),
-        rows=int(body["rows"]),
-    )
 
 
 def _bars(records: Sequence[Record], count: int) -> Bars:

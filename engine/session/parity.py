@@ -27,7 +27,9 @@ from engine.session.comparison import in_account, in_bars, in_session, in_weight
 from engine.session.difference import Divergence, Found, Stage
 from engine.session.explanation import Difference, bar_times, told
 from engine.session.journaled import Counts, Journaled, read_session
+from engine.session.present import as_seen, whole
 from engine.session.rerun import fed_rows, is_recomputed, plan_of_facts, play
+from engine.session.start import SessionStart
 from engine.strategy_files import load_strategy
 
 RECHECK_TOLERANCE = 5e-4
@@ -122,13 +124,18 @@ def prove(
             ),
         )
     passport = journaled.start.passport
-    done = compare(
-        journaled, load_panel(journaled.start.data.name), load(passport.strategy, passport.parameters)
-    )
+    panel = _todays_bars(journaled.start, load_panel)
+    done = compare(journaled, panel, load(passport.strategy, passport.parameters))
     if done.parity and promoted_in is not None and not _was_promoted(passport, promoted_in):
         done = replace(done, parity=False, first_difference=_not_promoted(passport))
     problem = verify(folder).problem
     return replace(done, notes=(*done.notes, f"the end of the journal: {problem}")) if problem else done
+
+
+def _todays_bars(start: SessionStart, load_panel: Callable[[str], Panel]) -> Panel:
+    if start.feed.is_replay:
+        return load_panel(start.data.name)
+    return as_seen(whole(start.data.name), start.feed)
 
 
 def _was_promoted(passport: Passport, folder: Path) -> bool:
@@ -219,7 +226,10 @@ def _base_weights(
 def _notes(journaled: Journaled, fed: Panel, strategy: Strategy, first: Found | None) -> Iterator[str]:
     start, bars = journaled.start, journaled.bars
     if journaled.finished is None:
-        yield f"the session is not finished: compared up to its last bar, {len(bars):,} of {start.rows:,}"
+        of = "" if start.rows is None else f" of {start.rows:,}"
+        yield f"the session is not finished: compared up to its last bar, {len(bars):,}{of}"
+    if not start.feed.is_replay and len(fed) < len(bars):
+        yield f"{start.data.name} does not have all bars of the session yet; next: engine data sync"
     if len(bars) <= start.start_row:
         yield "nothing was decided yet: only bars were compared"
     if start.passport.core_version != CORE_VERSION:
@@ -227,8 +237,9 @@ def _notes(journaled: Journaled, fed: Panel, strategy: Strategy, first: Found | 
     if start.passport.graph_hash != strategy.hash:
         was, now = start.passport.graph_hash[:12], strategy.hash[:12]
         yield f"the file of {start.passport.strategy} was changed since: its graph was {was}, is {now}"
-    if fed.content_hash != start.data.content_hash and (first is None or first.stage is not Stage.BARS):
+    told = fed if start.feed.is_replay else fed.rows(0, start.start_row)
+    if told.content_hash != start.data.content_hash and (first is None or first.stage is not Stage.BARS):
         yield (
             f"{start.data.name} was revised in what the session does not read, or after its last bar: "
-            f"bars {start.data.content_hash[:12]}, now {fed.content_hash[:12]}"
+            f"bars {start.data.content_hash[:12]}, now {told.content_hash[:12]}"
         )

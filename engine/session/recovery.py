@@ -17,8 +17,9 @@ from engine.journal.chain import CODES, judge
 from engine.journal.frames import Frame, RawRecord, unpack
 from engine.journal.kinds import FACTS, Kind
 from engine.journal.storage import File, read_file
+from engine.pipeline.push import Bar
 from engine.session.feed import Replay
-from engine.session.records import planned_of
+from engine.session.records import bar_of, planned_of
 from engine.session.snapshot import Place, Snapshot
 from engine.session.start import SessionStart
 from engine.session.trader import Trader
@@ -107,13 +108,13 @@ def _start(log: bytes) -> SessionStart | None:
     return None
 
 
-def recover(folder: Path, known: History, new_trader: Callable[[], Trader], fed: Panel) -> Trader:
+def recover(folder: Path, known: History, new_trader: Callable[[], Trader], fed: Panel | None) -> Trader:
     """Return a trader that stands where the journal in a folder ends.
 
     Parameters
     ----------
     fed
-        The bars that the session was begun with.
+        The bars that a replay was begun with; None where they came one by one, and only the journal has them.
 
     Raises
     ------
@@ -127,10 +128,16 @@ def recover(folder: Path, known: History, new_trader: Callable[[], Trader], fed:
         except (InvalidValueError, KeyError):
             # A part of it may be restored already.
             return recover(folder, history(folder, snapshot=None), new_trader, fed)
-    feed = Replay(fed, trader.fields)
+    feed = None if fed is None else Replay(fed, trader.fields)
     for journaled in _rows(known.frames):
-        _work_again(trader, feed, journaled)
+        bar = _journaled_bar(journaled) if feed is None else feed.bar(trader.next_row)
+        _work_again(trader, bar, journaled)
     return trader
+
+
+def _journaled_bar(journaled: Sequence[RawRecord]) -> Bar | None:
+    kind, body = journaled[0]
+    return bar_of(decode(body)) if kind == Kind.BAR else None
 
 
 def _rows(frames: Sequence[Frame]) -> Iterator[list[RawRecord]]:
@@ -148,9 +155,8 @@ def _rows(frames: Sequence[Frame]) -> Iterator[list[RawRecord]]:
         yield row
 
 
-def _work_again(trader: Trader, feed: Replay, journaled: Sequence[RawRecord]) -> None:
+def _work_again(trader: Trader, bar: Bar | None, journaled: Sequence[RawRecord]) -> None:
     row = trader.next_row
-    bar = feed.bar(row)
     if bar is None:
         raise JournalError(
             JournalCode.REPLAY_MISMATCH, f"row {row}: the journal has a bar that was never fed"

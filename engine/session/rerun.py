@@ -45,7 +45,7 @@ def fed_rows(start: SessionStart, panel: Panel) -> Panel:
     origin = int(np.searchsorted(panel.timestamps, start.origin_at))
     if origin == len(panel) or panel.timestamps[origin] != start.origin_at:
         return panel.rows(0, 0)
-    return panel.rows(origin, origin + start.rows)
+    return panel.rows(origin, len(panel) if start.rows is None else origin + start.rows)
 
 
 def is_recomputed(terms: PlanTerms) -> bool:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from engine.compiled import CORE_VERSION
-from engine.domain.errors import JournalCode, JournalError
+from engine.domain.errors import InputError, JournalCode, JournalError
 from engine.domain.panel import Panel
 from engine.domain.passport import Passport
 from engine.features.strategy import Strategy
@@ -14,7 +14,7 @@ from engine.journal.journal import Journal
 from engine.journal.kinds import Kind
 from engine.journal.space import KILL_BYTES, Mode
 from engine.journal.storage import LOG
-from engine.session.feed import Feed, cut_again, read_feed, write_feed
+from engine.session.feed import FEED, Feed, cut_again, read_feed, write_feed
 from engine.session.records import Entry, finished_entry
 from engine.session.recovery import history, recover
 from engine.session.snapshot import Place, Snapshot, load, save
@@ -50,7 +50,7 @@ class Session:
     Attributes
     ----------
     fed
-        The bars of a replay.
+        The bars of a replay; on a feed the history before the account's first bar.
     is_resumed
         It was begun by an earlier process.
     """
@@ -132,10 +132,15 @@ def _begun_or_resumed(folder: Path, journal: Journal, sources: Sources) -> Sessi
     strategy = sources.strategy(start.passport)
     require_unchanged(start.passport, strategy, CORE_VERSION)
     fed = read_feed(folder, start.data)
+    if fed is None and not start.feed.is_replay:
+        raise InputError(
+            f"the history of session {folder.name} is gone or damaged ({FEED}), and no data set has it as it "
+            "was; begin another session"
+        )
     if fed is None:
         fed = cut_again(sources.panel(start.data.name), start)
         write_feed(folder, fed)
-    trader = recover(folder, known, lambda: Trader(start, strategy), fed)
+    trader = recover(folder, known, lambda: Trader(start, strategy), fed if start.feed.is_replay else None)
     journal.append([(Kind.SESSION_RESUMED, {"row": trader.next_row, "sequence": journal.next_sequence})])
     return Session(folder=folder, journal=journal, start=start, trader=trader, fed=fed, is_resumed=True)
 
@@ -188,6 +193,8 @@ def run(session: Session, ports: Ports) -> Ending:
 
     What a bar decided is safe on disk before the next bar, which could fill it, is looked at.
 
+    A feed that waits for its next bar ends when somebody wants an end.
+
     Raises
     ------
     JournalError
@@ -198,15 +205,17 @@ def run(session: Session, ports: Ports) -> Ending:
     trader, pages = session.trader, _Pages(session.journal, ports.quiet_bars)
     for bar in ports.feed.bars(trader.next_row):
         if ports.is_stopping():
-            pages.write((Kind.SESSION_INTERRUPTED, {"row": trader.next_row}))
-            _save(session)
-            return Ending.INTERRUPTED
+            break
         worked = trader.work(bar)
         pages.add(worked)
         ports.watch(worked)
         if trader.next_row % SNAPSHOT_BARS == 0:
             pages.write()
             _save(session)
+    if ports.is_stopping():
+        pages.write((Kind.SESSION_INTERRUPTED, {"row": trader.next_row}))
+        _save(session)
+        return Ending.INTERRUPTED
     pages.write(_finished(session))
     return Ending.FINISHED
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 from engine.core.market import FUNDING_FIELD
@@ -19,10 +20,26 @@ from engine.pipeline.run import Settings
 from engine.schedule.windows import Rebalance
 
 START_SCHEMA = 1
+# Of sessions whose bars are still to come: they say on which feed they are.
+START_SCHEMA_ON_A_FEED = 2
 NANOSECONDS = 1000
 INSTANCE_DIGITS = 32
 _HASH_DIGITS = 64
 _SHORT_DIGITS = 16
+
+
+class FeedKind(StrEnum):
+    """Where the bars of a session come from."""
+
+    REPLAY = "replay"
+    """A data set: all bars are known when the session begins."""
+    SANDBOX = "sandbox"
+    """The practice exchange: each bar comes when it is final."""
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether all bars are known when a session begins."""
+        return self is FeedKind.REPLAY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +51,8 @@ class FedData:
     name
         Of the data set.
     content_hash
-        Of the fed rows as a panel (`Panel.content_hash`), the origin first: of these bars and no others.
+        Of the fed rows as a panel (`Panel.content_hash`), the origin first: of these bars and no others. On a
+        feed of bars that are still to come, of the history before the account's first bar.
     set_hash
         Of the whole data set that they were cut out of, its hold-out included; empty where that is not kept.
     has_range, has_volume, has_funding
@@ -137,37 +155,47 @@ class SessionStart:
     start_row
         First row of the account's life; rows before it are history.
     rows
-        How many rows there are.
+        How many rows there are; None where nobody knows yet.
+    stop_at
+        UTC nanoseconds: a feed without an end of its own is left before the first bar that opens then or
+        later; None: it goes on until somebody stops it.
     """
 
     passport: Passport
     data: FedData
     origin_at: int
     start_row: int
-    rows: int
+    rows: int | None
+    feed: FeedKind = FeedKind.REPLAY
+    stop_at: int | None = None
 
     @property
     def instance(self) -> str:
         """Name of this run of this strategy on these bars, 32 hex digits: equal for equal runs."""
+        on_a_feed = {} if self.feed.is_replay else {"feed": self.feed.value, "stop_at": self.stop_at}
         return content_hash(
             {
                 "kind": "instance/1",
                 "passport": self.passport.hash,
                 "data": self.data.content_hash,
                 "start_row": self.start_row,
+                **on_a_feed,
             }
         )[:INSTANCE_DIGITS]
 
     def to_body(self) -> dict[str, Any]:
         """Return the body of SESSION_STARTED."""
+        stop_us = None if self.stop_at is None else microseconds(self.stop_at, "the end of the feed")
+        on_a_feed = {} if self.feed.is_replay else {"feed": self.feed.value, "stop_us": stop_us}
         return {
-            "schema": START_SCHEMA,
+            "schema": START_SCHEMA if self.feed.is_replay else START_SCHEMA_ON_A_FEED,
             "passport": self.passport.to_body(),
             "data": self.data.to_body(),
             "origin_us": microseconds(self.origin_at, "the first bar"),
             "start_row": self.start_row,
             "rows": self.rows,
             "instance": self.instance,
+            **on_a_feed,
         }
 
     @classmethod
@@ -179,20 +207,30 @@ class SessionStart:
         InvalidValueError
             If the body is of another version, or its instance is not that of its contents.
         """
-        if body["schema"] != START_SCHEMA:
-            raise InvalidValueError(f"session: schema must be {START_SCHEMA}, was {body['schema']}")
-        start = cls(
-            passport=Passport.from_body(body["passport"]),
-            data=FedData.from_body(body["data"]),
-            origin_at=body["origin_us"] * NANOSECONDS,
-            start_row=body["start_row"],
-            rows=body["rows"],
-        )
+        if body["schema"] not in (START_SCHEMA, START_SCHEMA_ON_A_FEED):
+            raise InvalidValueError(
+                f"session: schema must be {START_SCHEMA} or {START_SCHEMA_ON_A_FEED}, was {body['schema']}"
+            )
+        start = cls.as_told(body)
         if start.instance != body["instance"]:
             raise InvalidValueError(
                 f"session: instance {body['instance']} is not that of its contents, {start.instance}"
             )
         return start
+
+    @classmethod
+    def as_told(cls, body: Mapping[str, Any]) -> Self:
+        """Return what a body says, though its instance may be that of other contents."""
+        rows, stop_us = body["rows"], body.get("stop_us")
+        return cls(
+            passport=Passport.from_body(body["passport"]),
+            data=FedData.from_body(body["data"]),
+            origin_at=int(body["origin_us"]) * NANOSECONDS,
+            start_row=int(body["start_row"]),
+            rows=None if rows is None else int(rows),
+            feed=FeedKind(body.get("feed", FeedKind.REPLAY)),
+            stop_at=None if stop_us is None else int(stop_us) * NANOSECONDS,
+        )
 
 
 def microseconds(nanoseconds: int, what: str) -> int:

@@ -69,6 +69,7 @@ class Trader:
         self._names = tuple(sorted(needed - {OPENED_AT}))
         self.counts = Counts()
         self._money = start.passport.cash, start.passport.cash
+        self._last_opened_at = start.origin_at
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -79,6 +80,11 @@ class Trader:
     def next_row(self) -> int:
         """Row of the bar that comes next."""
         return self._pipeline.next_row
+
+    @property
+    def last_opened_at(self) -> int:
+        """Open of the last bar, UTC nanoseconds; of the first one to come where there was none yet."""
+        return self._last_opened_at
 
     def money(self) -> tuple[float, float]:
         """Return cash and equity after the last bar, in quote currency."""
@@ -114,6 +120,7 @@ class Trader:
             **{f"pipeline.{name}": values for name, values in self._pipeline.state().items()},
             **{f"planner.{name}": values for name, values in self._planner.state().items()},
             "money": np.array(self._money),
+            "last_opened_at": np.array([self._last_opened_at]),
             "counts": np.array([self.counts.orders, self.counts.fills, self.counts.intents]),
         }
 
@@ -130,6 +137,7 @@ class Trader:
         self.counts = Counts(*map(int, state["counts"]))
         cash, equity = state["money"].tolist()
         self._money = cash, equity
+        self._last_opened_at = int(state["last_opened_at"][0])
 
     def state_hash(self) -> str:
         """Return the SHA-256 of the account, without what signals and weights remember."""
@@ -149,6 +157,7 @@ class Trader:
         return bar.fields["volume"] if self._has_volume else None
 
     def _push(self, bar: Bar, planned: Planned | None) -> Worked:
+        self._last_opened_at = bar.opened_at
         entries = [bar_entry(bar, self._names)]
         if planned is not None:
             entries.append(weights_entry(planned))

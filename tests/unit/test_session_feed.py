@@ -203,6 +203,7 @@ ASKED = Asked(
     strategy_hash="a" * 64,
     research_only=True,
     core_version="b" * 16,
+    feed="replay",
     data="us5",
     first="",
     last="",

@@ -172,7 +172,7 @@ def test_the_beginning_of_a_session_comes_back_and_a_changed_one_does_not() -> N
     with pytest.raises(InvalidValueError, match="instance"):
         SessionStart.from_body(body | {"start_row": 4})
     with pytest.raises(InvalidValueError, match="schema"):
-        SessionStart.from_body(body | {"schema": 2})
+        SessionStart.from_body(body | {"schema": 3})
 
 
 def test_equal_beginnings_have_equal_instances_and_others_do_not() -> None:
