@@ -58,6 +58,7 @@ def freeze(pool: Pool, name: str, *, seen_bars: int = 0) -> DataSetVersion:
         start=int(stamps[first]) if seen_bars else sight.at,
         stop=source.definition.stop,
         adjustment=source.definition.adjustment,
+        calendar_policy=source.definition.calendar_policy,
     )
 
 

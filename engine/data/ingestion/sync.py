@@ -175,6 +175,7 @@ def _frozen(lake: Lake, outcomes: Sequence[Outcome]) -> tuple[DataSetVersion, ..
             universe=definition.universe,
             start=definition.start,
             adjustment=definition.adjustment,
+            calendar_policy=definition.calendar_policy,
         )
         if after.version != before.version:
             frozen.append(after)

@@ -10,6 +10,7 @@ from engine.data.lake import panels
 from engine.data.lake.panels import Column, PinnedPart, Segment, Source
 from engine.data.lake.versions import Definition, Span
 from engine.data.series import SeriesKey, SeriesKind
+from engine.data.venues import joined
 from engine.domain.errors import InputError
 from engine.domain.panel import Instrument, Panel
 
@@ -81,7 +82,14 @@ def spans_of(
 
 
 def in_view(raw: Panel, definition: Definition, facts: Sequence[Fact]) -> Panel:
-    """Return a raw panel as its definition wants it: lives of instruments known, prices adjusted."""
+    """Return a raw panel as its definition wants it: lives known, prices adjusted, calendars joined."""
+    return joined(_adjusted(raw, definition, facts), definition.groups)
+
+
+# --- inside ------------------------------------------------------------------------------------------------
+
+
+def _adjusted(raw: Panel, definition: Definition, facts: Sequence[Fact]) -> Panel:
     if not facts:
         return raw
     lived = {each.life.symbol: each for each in _lives(definition, facts)}
@@ -94,9 +102,6 @@ def in_view(raw: Panel, definition: Definition, facts: Sequence[Fact]) -> Panel:
         for symbol, each in lived.items()
     }
     return adjusted(replace(raw, instruments=instruments), actions, definition.adjustment)
-
-
-# --- inside ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,10 @@ from engine.data.lake.parts import Part, read_bytes, read_part
 from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
 from engine.data.manifest import Origin, describe
 from engine.data.series import SeriesKey, SeriesKind
+from engine.data.venues import groups
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
+from engine.domain.venue import CalendarPolicy
 
 
 def freeze(
@@ -26,6 +28,7 @@ def freeze(
     parts_of: Callable[[SeriesKey], Sequence[Part]],
     facts: Sequence[Fact],
     as_of: int | None,
+    calendar_policy: CalendarPolicy,
 ) -> DataSetVersion:
     """Write down what some parts give as the next version of a data set, and return it.
 
@@ -39,12 +42,14 @@ def freeze(
         Corporate actions of the venues, as of that moment.
     as_of
         UTC nanoseconds; None: the moment at which the last of the parts was learned.
+    calendar_policy
+        What becomes of instruments that keep different calendars.
 
     Raises
     ------
     InputError
-        If the name or the definition cannot be used, if a series has no bars, if bars have errors, if all of
-        them are sealed, or if the disk refuses.
+        If the name or the definition cannot be used, if a series has no bars, if bars have errors, if
+        calendars differ and the policy refuses that, if all bars are sealed, or if the disk refuses.
     """
     _check(name, definition)
     market = () if definition.market is None else (definition.market,)
@@ -64,6 +69,7 @@ def freeze(
 
     freezable.refuse_errors(raw)
     freezable.refuse_two_grids(raw)
+    definition = replace(definition, groups=groups(raw, calendar_policy))
     panel = assembling.in_view(raw, definition, facts)
     learned = [each.part.known_at for of_series in pinned.values() for each in of_series]
     manifest = describe(

@@ -18,6 +18,7 @@ from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
 from engine.domain.time import Calendar, Timeframe
+from engine.domain.venue import CalendarPolicy
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -251,6 +252,7 @@ class Lake:
         start: int | None = None,
         stop: int | None = None,
         adjustment: Adjustment = Adjustment.NONE,
+        calendar_policy: CalendarPolicy = CalendarPolicy.REFUSE,
     ) -> DataSetVersion:
         """Write down what some series are as of a moment as the next version of a data set.
 
@@ -270,11 +272,14 @@ class Lake:
             UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
         adjustment
             What is done to prices for the splits and dividends that the lake knows of as of that moment.
+        calendar_policy
+            What becomes of instruments that keep different calendars.
 
         Raises
         ------
         InputError
-            If the name or the series cannot be used, if bars have errors, or if the disk refuses.
+            If the name or the series cannot be used, if bars have errors, if calendars differ and the policy
+            refuses that, or if the disk refuses.
         """
         definition = Definition(
             keys=tuple(sorted(keys, key=lambda key: (key.instrument, key.venue))),
@@ -295,6 +300,7 @@ class Lake:
             parts_of=lambda key: self.parts(key, as_of),
             facts=known,
             as_of=as_of,
+            calendar_policy=calendar_policy,
         )
 
     def load_panel(

@@ -13,9 +13,11 @@ from engine.data.lake import files
 from engine.data.lake.parts import damaged
 from engine.data.manifest import Manifest, Origin, Quality
 from engine.data.series import SeriesKey, SeriesKind
+from engine.data.venues import Groups
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Instrument
 from engine.domain.time import Calendar, Timeframe
+from engine.domain.venue import CalendarPolicy
 
 FOLDER = "datasets"
 
@@ -41,6 +43,9 @@ class Definition:
         UTC nanoseconds of opens, from `start` up to, not including, `stop`; None: no bound.
     adjustment
         What is done to prices for splits and dividends that the lake knows of.
+    groups
+        Instruments by the calendar that they keep, where they keep several: there is a bar where one of each
+        group has one. Empty where all keep the same: there is a bar where any of them has one.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -51,6 +56,12 @@ class Definition:
     start: int | None = None
     stop: int | None = None
     adjustment: Adjustment = Adjustment.NONE
+    groups: Groups = ()
+
+    @property
+    def calendar_policy(self) -> CalendarPolicy:
+        """What becomes of instruments that keep different calendars."""
+        return CalendarPolicy.INNER_JOIN if self.groups else CalendarPolicy.REFUSE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +248,8 @@ def _from_json(document: Mapping[str, Any]) -> DataSetVersion:
             start=definition["start"],
             stop=definition["stop"],
             adjustment=Adjustment(definition["adjustment"]),
+            # Files of earlier versions tell of one calendar only.
+            groups=tuple(tuple(group) for group in definition.get("groups", ())),
         ),
         instruments=tuple(Instrument(**fields) for fields in document["instruments"]),
         files=tuple(PinnedFile(**fields) for fields in document["files"]),
