@@ -17,6 +17,7 @@ from engine.cli.data_ingestion import (
 from engine.cli.data_screen import make_console, print_lines
 from engine.domain.errors import InputError
 from engine.domain.time import Calendar, Timeframe
+from engine.domain.venue import CalendarPolicy
 
 NOT_COMPLETE = 1
 
@@ -46,6 +47,9 @@ def pull(
     calendar: Annotated[
         Calendar | None, typer.Option(help="When bars are expected; not stated: by what the symbols are.")
     ] = None,
+    calendar_policy: Annotated[
+        CalendarPolicy, typer.Option(help="What becomes of symbols with different calendars in the data set.")
+    ] = CalendarPolicy.REFUSE,
     workers: Annotated[int, typer.Option(help="Series that are worked on at once.", min=1, max=32)] = 4,
     url: Annotated[
         str | None,
@@ -71,6 +75,7 @@ def pull(
         stop=None if stop is None else stamp_of("--stop", stop),
         universe=universe,
         calendar=calendar,
+        calendar_policy=calendar_policy,
         workers=workers,
         is_sandbox=url is not None,
     )

@@ -39,9 +39,9 @@ def class_of(symbol: str) -> VenueClass | None:
 def kept_calendars(panel: Panel) -> dict[str, Calendar]:
     """Return the calendar that each instrument of a panel keeps, by symbol.
 
-    The symbol says so where it can mean one thing only, `BTC/USD` or `GC=F`. A bare ticker keeps what its
-    bars do: with bars on Saturdays it never closes. Where there are too few of them to tell, it keeps the
-    panel's.
+    What has bars on Saturdays never closes, whatever it is: crypto exchanges trade currencies so. Of all
+    else the symbol says so where it can mean one thing only, `BTC/USD` or `GC=F`. A bare ticker keeps the
+    panel's calendar, where that closes at weekends or its bars are too few to tell.
     """
     days = panel.timestamps // NANOSECONDS_PER_DAY
     return {symbol: _kept(panel, column, days) for column, symbol in enumerate(panel.symbols)}
@@ -107,16 +107,17 @@ def joined(panel: Panel, of_groups: Groups) -> Panel:
 
 
 def _kept(panel: Panel, column: int, days: IntArray) -> Calendar:
-    symbol = panel.symbols[column]
-    asset_class = classify(symbol)
-    if asset_class in _CLASSES and asset_class is not AssetClass.STOCKS:
-        return _CLASSES[asset_class].calendar
+    written = class_of(panel.symbols[column])
+    is_ticker = written in (None, VenueClass.EQUITY)
     own = np.unique(days[np.isfinite(panel.close[:, column])])
-    if len(own) == 0 or own[-1] - own[0] < _DAYS_TO_TELL:
+    is_short = len(own) == 0 or own[-1] - own[0] < _DAYS_TO_TELL
+    if is_ticker and is_short:
         return panel.calendar
     # Day 0 of the epoch was a Thursday: two days on is Saturday.
-    if (own % 7 == 2).mean() >= _SATURDAYS_MIN:
+    if len(own) and (own % 7 == 2).mean() >= _SATURDAYS_MIN:
         return Calendar.ALWAYS
+    if written is not None and not is_ticker:
+        return written.calendar
     return Calendar.XNYS if panel.calendar is Calendar.ALWAYS else panel.calendar
 
 

@@ -66,6 +66,16 @@ def test_a_bare_ticker_keeps_the_calendar_that_its_bars_keep() -> None:
     }
 
 
+def test_currencies_that_an_exchange_trades_on_saturdays_never_close_there() -> None:
+    panel = daily("BTC/USD", "EUR/USD", "GBP/USD", weekdays_only=("GBP/USD",))
+
+    assert kept_calendars(panel) == {
+        "BTC/USD": Calendar.ALWAYS,
+        "EUR/USD": Calendar.ALWAYS,
+        "GBP/USD": Calendar.WEEKDAYS,
+    }
+
+
 def test_one_stray_bar_on_a_saturday_is_no_calendar() -> None:
     panel = daily("AAPL", weekdays_only=("AAPL",))
     close = panel.close.copy()

@@ -1,7 +1,7 @@
 """Pull: the history of many instruments into the lake, and a data set of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from engine.data.ingestion.venues import venue_of
 from engine.data.lake.lake import Lake
 from engine.data.lake.versions import DataSetVersion
 from engine.data.providers.finality import GRACE, final_until
-from engine.data.providers.matrix import AssetClass, Purpose, classify
+from engine.data.providers.matrix import Purpose
 from engine.data.providers.opening import Access, permit_all
 from engine.data.series import SeriesKey, SeriesKind
+from engine.data.venues import class_of
 from engine.domain.errors import InputError
 from engine.domain.time import Calendar, Timeframe
-
-_CALENDARS: Final = {AssetClass.CRYPTO: Calendar.ALWAYS, AssetClass.STOCKS: Calendar.XNYS}
+from engine.domain.venue import CalendarPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class PullRequest:
         Name of the universe that the symbols were taken from, if any.
     calendar
         When bars are expected; None: that of the class of the symbols.
+    calendar_policy
+        What becomes of symbols with different calendars.
     workers
         Series that are worked on at once.
     grace
@@ -55,6 +57,7 @@ class PullRequest:
     stop: int | None = None
     universe: str | None = None
     calendar: Calendar | None = None
+    calendar_policy: CalendarPolicy = CalendarPolicy.REFUSE
     workers: int = WORKERS
     grace: int = GRACE
     is_sandbox: bool = False
@@ -77,12 +80,12 @@ def pull(request: PullRequest, *, lake: Lake, access: Access, listener: Listener
         If the request cannot be used, or the lake cannot be written or read.
     """
     now = access.surroundings.now()
-    calendar = _checked(request, now)
+    calendars = _checked(request, now)
     permit_all(request.provider, request.symbols, start=request.start, purpose=Purpose.HISTORY, access=access)
     tasks = [
         Task(
             key=_key(request, symbol, timeframe),
-            span=_span(request, timeframe, calendar, now),
+            span=_span(request, timeframe, calendars[symbol], now),
         )
         for timeframe in request.timeframes
         for symbol in request.symbols
@@ -99,7 +102,7 @@ def pull(request: PullRequest, *, lake: Lake, access: Access, listener: Listener
         grace=request.grace,
         is_sandbox=request.is_sandbox,
     )
-    return Summary(run=run, outcomes=outcomes, data_sets=_frozen(request, lake, outcomes, calendar))
+    return Summary(run=run, outcomes=outcomes, data_sets=_frozen(request, lake, outcomes, calendars))
 
 
 def run_id(what: str, access: Access) -> str:
@@ -116,18 +119,17 @@ def calendar_of(symbol: str) -> Calendar:
     InputError
         If its class has no calendar of its own here.
     """
-    asset_class = classify(symbol)
-    if asset_class not in _CALENDARS:
-        known = " or ".join(Calendar)
+    venue_class = class_of(symbol)
+    if venue_class is None:
         raise InputError(
-            f"--calendar: {symbol} is of class {asset_class.value}, which has no calendar of its own; "
-            f"state {known}"
+            f"--calendar: {symbol} is not traded, so it has no calendar of its own; state one of "
+            f"{', '.join(Calendar)}"
         )
-    return _CALENDARS[asset_class]
+    return venue_class.calendar
 
 
-def _checked(request: PullRequest, now: int) -> Calendar:
-    """Return the calendar of a request that can be used."""
+def _checked(request: PullRequest, now: int) -> Mapping[str, Calendar]:
+    """Return the calendar of each symbol of a request that can be used."""
     if not request.symbols:
         raise InputError("--symbols: name at least one, as BTC/USD")
     if not request.timeframes:
@@ -146,14 +148,16 @@ def _checked(request: PullRequest, now: int) -> Calendar:
         if (name := request.data_set(timeframe)) is not None:
             catalogue.require_free(name)
     if request.calendar is not None:
-        return request.calendar
+        return dict.fromkeys(request.symbols, request.calendar)
     calendars = {symbol: calendar_of(symbol) for symbol in request.symbols}
-    if len(set(calendars.values())) > 1:
+    if len(set(calendars.values())) > 1 and request.calendar_policy is CalendarPolicy.REFUSE:
         told = ", ".join(f"{symbol} {calendar.value}" for symbol, calendar in calendars.items())
         raise InputError(
-            f"--symbols: have different calendars ({told}); pull them apart, or state --calendar"
+            f"--symbols: have different calendars ({told}); pull them apart, state --calendar "
+            f"where they all keep one there, or --calendar-policy {CalendarPolicy.INNER_JOIN.value}, which "
+            "freezes the bars that all have"
         )
-    return next(iter(calendars.values()))
+    return calendars
 
 
 def _span(request: PullRequest, timeframe: Timeframe, calendar: Calendar, now: int) -> Span:
@@ -169,7 +173,7 @@ def _key(request: PullRequest, symbol: str, timeframe: Timeframe) -> SeriesKey:
 
 
 def _frozen(
-    request: PullRequest, lake: Lake, outcomes: tuple[Outcome, ...], calendar: Calendar
+    request: PullRequest, lake: Lake, outcomes: tuple[Outcome, ...], calendars: Mapping[str, Calendar]
 ) -> tuple[DataSetVersion, ...]:
     """Freeze a data set of each timeframe, none at all if a series is not what was asked for."""
     if request.name is None or any(outcome.failed for outcome in outcomes):
@@ -179,10 +183,12 @@ def _frozen(
             request.data_set(timeframe) or request.name,
             [_key(request, symbol, timeframe) for symbol in request.symbols],
             timeframe=timeframe,
-            calendar=calendar,
+            # A join has the bars of the one that closes most.
+            calendar=min(calendars.values(), key=lambda calendar: calendar.days_per_year),
             universe=request.universe,
             start=request.start,
             stop=request.stop,
+            calendar_policy=request.calendar_policy,
         )
         for timeframe in request.timeframes
     )

@@ -117,7 +117,8 @@ def _calendars(lake: Lake) -> Mapping[SeriesKey, Calendar]:
     known: dict[SeriesKey, Calendar] = {}
     for name in lake.data_sets():
         definition = lake.version(name).definition
-        for key in definition.keys:
+        # Of those that were joined each keeps its own.
+        for key in () if definition.groups else definition.keys:
             known.setdefault(key, definition.calendar)
     return known
 
