@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.data_audit import audit
+from engine.cli.data_corrections import corrections
 from engine.cli.data_documents import (
     bar_document,
     facts_document,
@@ -226,6 +227,7 @@ app.command("audit")(audit)
 app.command("pull")(pull)
 app.command("sync")(sync)
 app.command("verify")(verify)
+app.command("corrections")(corrections)
 
 
 def _use(manifest: "Manifest") -> str:

@@ -116,7 +116,7 @@ def summary_document(summary: "Summary", corrections: "list[Correction]") -> dic
             }
             for outcome in summary.outcomes
         ],
-        "corrections": [_correction_document(line) for line in corrections[:CORRECTIONS_IN_JSON]],
+        "corrections": [correction_document(line) for line in corrections[:CORRECTIONS_IN_JSON]],
         "corrections_total": len(corrections),
         "data_sets": [
             {
@@ -186,7 +186,8 @@ def _print_corrections(console: Console, corrections: "list[Correction]") -> Non
         print_lines(console, [f"  and {len(corrections) - CORRECTIONS_SHOWN:,} more: --json lists them"])
 
 
-def _correction_document(line: "Correction") -> dict[str, Any]:
+def correction_document(line: "Correction") -> dict[str, Any]:
+    """Return one correction with stable keys and readable stamps."""
     return {
         "venue": line.key.venue,
         "instrument": line.key.instrument,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.actions import Fact, in_force
-from engine.data.lake import appending, catalogue, datasets, facts, files, raw, verifying, versions
+from engine.data.lake import appending, catalogue, datasets, facts, files, raw, seals, verifying, versions
 from engine.data.lake.appending import Appended, require_run, require_source
 from engine.data.lake.corrections import Correction, corrections_of
 from engine.data.lake.parts import Arrival, Part
@@ -13,7 +13,7 @@ from engine.data.lake.problems import Problem
 from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import Rows, of_series, to_bars, to_trades
 from engine.data.lake.shelf import Shelf
-from engine.data.lake.versions import DataSetVersion, Definition
+from engine.data.lake.versions import DataSetVersion, Definition, Span
 from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
@@ -333,6 +333,17 @@ class Lake:
             If there is none, or its file is not what was written.
         """
         return versions.read(self.root, name, number)
+
+    def sealed_from(self, key: SeriesKey) -> int | None:
+        """Return when the first bar of a series opens that a data set seals; None where all are open.
+
+        Raises
+        ------
+        InputError
+            If the file of a data set is not what was written.
+        """
+        found = seals.inherited([Span(key=key, first=-(2**63), last=2**63 - 1)], versions.every(self.root))
+        return None if found is None else found.sealed_from
 
     def versions(self, name: str) -> list[int]:
         """Return the numbers of the versions of a data set, oldest first; none where it is not known."""
