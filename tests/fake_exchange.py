@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from engine.data.lake.lake import Lake
+from engine.data.market_rules import MarketRules
 from engine.data.providers.bars import bars_from_trades, between
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.matrix import Capability, capability
-from engine.data.providers.port import ActionSeen, Page
+from engine.data.providers.port import ActionSeen, Page, RulesSeen
 from engine.data.series import BAR_VALUES, BarSeries, TradeSeries
 from engine.domain.time import Timeframe
 
@@ -78,6 +79,7 @@ class FakeExchange:
     bars_a_page: int = 50
     trades_a_page: int = 40
     actions: tuple[ActionSeen, ...] = ()
+    rules: MarketRules | None = None
     trades_stand_still_at: int = 2**62
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     name: str = "kraken"
@@ -104,6 +106,11 @@ class FakeExchange:
             bars = self._served(between(self.truth(self.now - STEP + 1), start, end))
             yield Page(payload=b"bars", series=bars, cursor=end, actions=self.actions)
             start = end
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:
+        del symbol
+        rules = self.rules
+        return None if rules is None else RulesSeen(payload=str(rules).encode(), rules=rules)
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         del symbol

@@ -12,6 +12,7 @@ from engine.data.audit.health import Mode, Venue
 
 if TYPE_CHECKING:
     from engine.data.audit.health import Health
+    from engine.data.audit.metadata import Coverage
     from engine.data.audit.report import Audit
     from engine.data.manifest import Manifest
     from engine.domain.panel import Panel
@@ -28,6 +29,8 @@ class _Outcome:
     ----------
     rows
         Of the set's time axis, without the sealed ones.
+    metadata
+        How much of tick, lot and precision is known; None where no venue of the set tells them.
     failed
         Reasons to end with 1.
     """
@@ -36,6 +39,7 @@ class _Outcome:
     manifest: "Manifest"
     rows: int
     health: "tuple[Health, ...]"
+    metadata: "Coverage | None"
     failed: list[str]
     page: Path | None
 
@@ -74,7 +78,8 @@ def audit(
 ) -> None:
     """Check the bars of a data set again, and say how fresh and whole it is.
 
-    Exit 1 if bars have errors, if an instrument is INVALID_DATA, or if a symbol's health is critical.
+    Exit 1 if bars have errors, if an instrument is INVALID_DATA, if a symbol's health is critical, or if too
+    little is known of what the venue takes in orders.
     """
     from engine.data import catalogue, quality
     from engine.data.audit import page as pages
@@ -98,12 +103,17 @@ def audit(
         sealed = f"The last {manifest.holdout_rows:,} bars are sealed and were not looked at."
         notes = (sealed,) if manifest.holdout_rows else ()
         pages.write(page, pages.render(audited, made=moment, health=health, notes=notes))
+    metadata = _metadata(name)
+    failed = _reasons(audited, manifest, health, mode, strict=strict)
+    if metadata is not None and not metadata.is_enough:
+        failed.append(f"{metadata}; ask the venue with: engine data sync")
     outcome = _Outcome(
         audit=audited,
         manifest=manifest,
         rows=len(panel),
         health=health,
-        failed=_reasons(audited, manifest, health, mode, strict=strict),
+        metadata=metadata,
+        failed=failed,
         page=page,
     )
     if as_json:
@@ -161,6 +171,18 @@ def _health(
             )
         )
     return tuple(found)
+
+
+def _metadata(name: str) -> "Coverage | None":
+    from engine.data import catalogue
+
+    base, version = catalogue.parsed(name)
+    if base not in catalogue.lake_names():
+        return None
+    from engine.data.ingestion.known_rules import rules_coverage
+
+    lake = catalogue.lake()
+    return rules_coverage(lake, lake.version(base, version))
 
 
 def _instruments_of_the_lake() -> frozenset[str]:
@@ -223,6 +245,7 @@ def _document(outcome: _Outcome) -> dict[str, Any]:
             }
             for entry in outcome.health
         ],
+        "metadata": None if outcome.metadata is None else dict(outcome.metadata.shares),
         "failed": outcome.failed,
         "page": None if outcome.page is None else str(outcome.page),
         "findings": findings_documents(capped(audited.findings(), FINDINGS_IN_JSON)),
@@ -249,6 +272,9 @@ def _print(outcome: _Outcome) -> None:
     )
     if outcome.health:
         print_lines(console, [f"health       {line}" for line in _health_lines(outcome.health)])
+    if outcome.metadata is not None and outcome.metadata.is_enough:
+        known = ", ".join(f"{field} {share:.0%}" for field, share in outcome.metadata.shares.items())
+        print_lines(console, [f"metadata     {known} of the instruments"])
     print_lines(console, [f"failed       {reason}" for reason in outcome.failed])
     findings = audited.findings()
     print_findings(console, "errors", [entry for entry in findings if entry.kind.is_error], None)

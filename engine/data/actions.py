@@ -1,4 +1,4 @@
-"""Corporate actions: facts beside raw prices, and the views that are computed from both.
+"""Facts beside raw prices: corporate actions, market rules, and the views that are computed from them.
 
 Prices in the lake are as they were traded. A split or a dividend is a fact of its own; adjusted prices are
 worked out when they are asked for. A ticker is only a name: who bore it when is told by changes and by
@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from engine.data.market_rules import MarketRules
 from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.panel import Adjustment, FloatArray, Instrument, Panel
 
@@ -20,12 +21,13 @@ _E8 = 10**8
 
 
 class ActionKind(StrEnum):
-    """What happened to an instrument."""
+    """What happened to an instrument, or what its venue said of it."""
 
     SPLIT = "split"
     DIVIDEND = "dividend"
     TICKER_CHANGE = "ticker_change"
     DELISTING = "delisting"
+    MARKET_RULES = "market_rules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Nothing:
     """What was said to have happened did not."""
 
 
-What = Split | Dividend | TickerChange | Delisting
+What = Split | Dividend | TickerChange | Delisting | MarketRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class Fact:
         Of the instrument before the action.
     effective_at
         UTC nanoseconds: bars that open then or later are on the new terms (midnight of the ex-date for daily
-        bars).
+        bars). Of market rules: when they were seen.
     what
         `Nothing` takes back what was said before.
     known_at
@@ -156,6 +158,8 @@ def kind_of(what: What) -> ActionKind:
             return ActionKind.TICKER_CHANGE
         case Delisting():
             return ActionKind.DELISTING
+        case MarketRules():
+            return ActionKind.MARKET_RULES
         case _:
             assert_never(what)
 
@@ -170,6 +174,21 @@ def in_force(facts: Iterable[Fact]) -> list[Fact]:
     """
     last = {(fact.venue, fact.ticker, fact.effective_at, fact.kind): fact for fact in facts}
     return [last[key] for key in sorted(last) if not isinstance(last[key].what, Nothing)]
+
+
+def market_rules(facts: Iterable[Fact], venue: str, ticker: str) -> MarketRules | None:
+    """Return the rules that a venue told last of a ticker; None where it told none.
+
+    Parameters
+    ----------
+    facts
+        In the order in which they were learned.
+    """
+    found = None
+    for fact in facts:
+        if (fact.venue, fact.ticker) == (venue, ticker) and isinstance(fact.what, MarketRules):
+            found = fact.what
+    return found
 
 
 # --- who bore a ticker when -------------------------------------------------------------------------------
@@ -395,6 +414,7 @@ _NOUNS: Mapping[ActionKind, type[Any]] = {
     ActionKind.DIVIDEND: Dividend,
     ActionKind.TICKER_CHANGE: TickerChange,
     ActionKind.DELISTING: Delisting,
+    ActionKind.MARKET_RULES: MarketRules,
 }
 
 

@@ -35,9 +35,9 @@ Parameters = Mapping[str, str]
 class EmptyIntervals(StrEnum):
     """What an OHLC reply has for an interval without a trade.
 
-    Kraken says that it has no row (VENUES 1.3, P9), and its recorded replies, of 2017 and of November 2025, have
-    a flat one each, the forming one too: four times the last close, average "0.0", volume 0, no trades. Who
-    reads it has to take both for the same.
+    Kraken says that it has no row (VENUES 1.3, P9). Its recorded replies, of 2017 and of November 2025, have
+    a flat one, the forming one too: four times the last close, average "0.0", volume 0, no trades. Who reads
+    it has to take both for the same.
     """
 
     ABSENT = "absent"

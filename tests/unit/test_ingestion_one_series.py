@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.actions import ActionKind, Split
-from engine.data.providers.finality import GRACE
+from engine.data.actions import ActionKind, Split, market_rules
 from engine.data.ingestion.one_series import Ingestion, Span, StoppedError
 from engine.data.ingestion.outcome import Counts
 from engine.data.lake.lake import Lake
+from engine.data.market_rules import MarketRules
+from engine.data.providers.finality import GRACE
 from engine.data.providers.port import ActionSeen
 from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
@@ -211,6 +212,21 @@ def test_splits_of_a_reply_are_facts_of_the_lake(lake: Lake) -> None:
         ActionKind.SPLIT, START, Split(new_units=4, old_units=1),
     )  # fmt: skip
     assert (counts.actions, again.actions) == (1, 0)
+
+
+def test_what_is_taken_in_orders_is_a_fact_with_its_reply_whenever_it_changes(lake: Lake) -> None:
+    provider = exchange()
+    first, second = MarketRules(tick_size="0.1", lot_size="0.001"), MarketRules(tick_size="0.01")
+    for rules in (first, first, second):
+        provider.now += STEP
+        provider.rules = rules
+        ingest(lake, provider)
+
+    told = lake.actions("kraken", "BTC/USD")
+    assert [fact.what for fact in told] == [first, second]
+    assert market_rules(told, "kraken", "BTC/USD") == second
+    archived = sorted(path for path in (lake.root / "raw").rglob("*") if "markets" in path.name)
+    assert len(archived) == 2
 
 
 def test_who_stops_keeps_what_is_in_hand(lake: Lake) -> None:

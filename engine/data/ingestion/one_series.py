@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.data.actions import Fact, kind_of
+from engine.data.actions import Fact, What, kind_of, market_rules
 from engine.data.ingestion.gaps import missing_opens, months_backwards
 from engine.data.ingestion.outcome import Counts
 from engine.data.ingestion.proof import proofs
@@ -110,6 +110,7 @@ class Ingestion:
         span = replace(span, stop=min(span.stop, final_until(began, self.timeframe, self.grace)))
         if span.start >= span.stop:
             return self.counts
+        self._take_rules()
         first, last = self._first(), self.lake.watermark(self.key)
         if first is not None and span.start < first:
             self._take_older(span.start, min(first, span.stop))
@@ -270,20 +271,32 @@ class Ingestion:
         self.lake.archive(self.run, f"{self.key} {what} {number:06}", payload)
         self.counts = replace(self.counts, replies=self.counts.replies + 1)
 
+    def _take_rules(self) -> None:
+        """Write down what the venue takes in orders, with its words, where that is news."""
+        venue, ticker = self.key.venue, self.key.instrument
+        seen = self.provider.fetch_rules(ticker)
+        if seen is not None and seen.rules != market_rules(self.lake.actions(venue, ticker), venue, ticker):
+            # One list tells of all markets: kept once, however many series find news in it.
+            self.lake.archive(self.run, f"{venue} markets", seen.payload)
+            self._is_news(self.now(), seen.rules)
+
     def _record(self, actions: tuple[ActionSeen, ...]) -> None:
-        for action in actions:
-            fact = Fact(
-                venue=self.key.venue,
-                ticker=self.key.instrument,
-                kind=kind_of(action.what),
-                effective_at=action.effective_at,
-                what=action.what,
-                known_at=self.now(),
-                source=self.provider.name,
-                run=self.run,
-            )
-            if self.lake.record_action(fact):
-                self.counts = replace(self.counts, actions=self.counts.actions + 1)
+        news = [self._is_news(action.effective_at, action.what) for action in actions]
+        self.counts = replace(self.counts, actions=self.counts.actions + sum(news))
+
+    def _is_news(self, effective_at: int, what: What) -> bool:
+        """Tell the lake a fact, and return whether it was new to it."""
+        fact = Fact(
+            venue=self.key.venue,
+            ticker=self.key.instrument,
+            kind=kind_of(what),
+            effective_at=effective_at,
+            what=what,
+            known_at=self.now(),
+            source=self.provider.name,
+            run=self.run,
+        )
+        return self.lake.record_action(fact)
 
     def _append(self, pages: list[BarSeries], source: str) -> None:
         series = _joined(pages)

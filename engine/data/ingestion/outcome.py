@@ -23,7 +23,7 @@ class Counts:
     actions
         Splits and dividends that were not known.
     replies
-        Archived with the run.
+        Of bars and trades, archived with the run.
     """
 
     new: int = 0

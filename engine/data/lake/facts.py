@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from engine.data.actions import Fact, from_document, to_document
+from engine.data.actions import ActionKind, Fact, from_document, to_document
 from engine.data.lake import files
 from engine.data.lake.layout import escaped
 from engine.data.lake.parts import damaged
@@ -29,7 +29,7 @@ def record(root: Path, fact: Fact) -> bool:
     """
     with files.writing(root):
         known = read(root, fact.venue, fact.ticker)
-        same = [each for each in known if (each.kind, each.effective_at) == (fact.kind, fact.effective_at)]
+        same = [each for each in known if each.kind is fact.kind and _is_about_the_same(each, fact)]
         if same and same[-1].what == fact.what:
             return False
         fact = replace(fact, known_at=max([fact.known_at, *(each.known_at for each in known)]))
@@ -86,6 +86,11 @@ def problem(root: Path, place: Path) -> str:
     except InputError as wrong:
         return str(wrong)
     return "" if _folder(fact.venue, fact.ticker) == place.parent else "it belongs to another ticker"
+
+
+def _is_about_the_same(one: Fact, other: Fact) -> bool:
+    """Say whether a fact takes the place of another of its kind: rules hold until others are told."""
+    return one.kind is ActionKind.MARKET_RULES or one.effective_at == other.effective_at
 
 
 def _read(path: Path, number: int) -> Fact:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from engine.data.market_rules import MarketRules, written
 from engine.data.providers.errors import PassingError, ProviderCode, ProviderError
 from engine.data.providers.patience import Bucket, ask
-from engine.data.providers.port import Surroundings
-from engine.data.providers.replies import broken, decoded
+from engine.data.providers.port import RulesSeen, Surroundings
+from engine.data.providers.replies import NANOSECONDS_PER_MILLISECOND, broken, decoded
 from engine.data.providers.statuses import failure_of_status
+from engine.domain.errors import InvalidValueError
 
 Answer = TypeVar("Answer")
 
@@ -66,6 +68,7 @@ class CcxtWire:
         self._status = 0
         self._retry_after = ""
         self._payloads: list[bytes] = []
+        self._markets = b""
         self._exchange = exchange
         self._base_url = base_url
         self.client: Any = self._made_client()
@@ -84,12 +87,35 @@ class CcxtWire:
         """
         if not self.client.markets:
             self.ask(self._load_markets, self._read_markets, cost=2.0)
+            self._markets = b"\n".join(self._payloads)
         market = self.client.markets.get(symbol)
         if market is None:
             near = difflib.get_close_matches(symbol.upper(), list(self.client.markets), n=1)
             hint = f"did you mean {near[0]}?" if near else "symbols are written as BTC/USD"
             raise ProviderError(ProviderCode.UNKNOWN_SYMBOL, self._provider, f"trades no {symbol!r}; {hint}")
         return dict(market)
+
+    def rules(self, symbol: str) -> RulesSeen:
+        """Return what the exchange takes in orders for a symbol, and the list of markets that says so.
+
+        Raises
+        ------
+        ProviderError
+            UNKNOWN_SYMBOL, or INVALID_DATA if what it says is no rule.
+        """
+        market = self.market(symbol)
+        precision, limits = market.get("precision") or {}, market.get("limits") or {}
+        try:
+            rules = MarketRules(
+                tick_size=self._step(precision.get("price")),
+                lot_size=self._step(precision.get("amount")),
+                minimum_amount=_least(limits, "amount"),
+                minimum_notional=_least(limits, "cost"),
+                listed_at=_listed_at(market),
+            )
+        except (InvalidValueError, TypeError, ValueError, AttributeError) as wrong:
+            raise broken(self._provider, f"has rules of {symbol} that are none ({wrong})") from wrong
+        return RulesSeen(payload=self._markets, rules=rules)
 
     def ask(
         self, request: Callable[[], object], read: Callable[[object, bytes], Answer], *, cost: float = 1.0
@@ -110,6 +136,15 @@ class CcxtWire:
             return payload, read(answer, payload)
 
         return ask(attempt, sleep=self._surroundings.sleep, generator=self._surroundings.generator)
+
+    def _step(self, precision: float | None) -> str | None:
+        """Return a precision of ccxt as a step; an exchange counts in steps, or in decimals."""
+        import ccxt
+
+        if precision is None or self.client.precisionMode == ccxt.SIGNIFICANT_DIGITS:
+            return None
+        is_step = self.client.precisionMode == ccxt.TICK_SIZE
+        return written(float(precision)) if is_step else written(10.0 ** -int(precision))
 
     def _made_client(self) -> Any:
         import ccxt
@@ -181,6 +216,17 @@ class CcxtWire:
         self._status = int(response.status_code)
         self._payloads.append(bytes(response.content))
         self._retry_after = str(response.headers.get("Retry-After", ""))
+
+
+def _least(limits: dict[str, Any], name: str) -> str | None:
+    least = (limits.get(name) or {}).get("min")
+    # Zero is no limit.
+    return written(float(least)) if least else None
+
+
+def _listed_at(market: dict[str, Any]) -> int | None:
+    created = market.get("created")
+    return int(created) * NANOSECONDS_PER_MILLISECOND if created else None
 
 
 def _rehosted(urls: Any, base_url: str) -> Any:

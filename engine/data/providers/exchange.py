@@ -9,7 +9,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.finality import sift
 from engine.data.providers.matrix import CCXT_PREFIX, Capability, capability
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Page, Surroundings
+from engine.data.providers.port import Page, RulesSeen, Surroundings
 from engine.data.providers.replies import (
     NANOSECONDS_PER_MILLISECOND,
     bar_series,
@@ -97,6 +97,10 @@ class Exchange:
             )
             # An empty page may lie before the listing: the next one may not.
             start = known if len(new) else start + limit * step
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:
+        """Return what is taken in orders now, by its list of markets, which is asked for once."""
+        return self._wire.rules(symbol)
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds).

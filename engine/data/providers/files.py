@@ -14,7 +14,7 @@ from engine.data.findings import BoolArray, Finding, listing
 from engine.data.providers.bars import between
 from engine.data.providers.errors import ProviderCode, ProviderError, no_trades
 from engine.data.providers.matrix import AssetClass, Capability, Purpose
-from engine.data.providers.port import Page
+from engine.data.providers.port import Page, RulesSeen
 from engine.data.quality import Bars
 from engine.data.reading import RawTable, find_files, numbers, read, symbol_from
 from engine.data.series import BarSeries, TradeSeries
@@ -106,6 +106,10 @@ class Files:
                 yield Page(payload=path.read_bytes(), series=inside, cursor=min(end, stop))
         if not known:
             raise self._missing(symbol)
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:  # noqa: ARG002 - the form of the port
+        """Return None: files hold bars."""
+        return None
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Refuse: files hold bars.

@@ -26,7 +26,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.finality import sift
 from engine.data.providers.matrix import Capability, capability
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Page, Surroundings
+from engine.data.providers.port import Page, RulesSeen, Surroundings
 from engine.data.providers.replies import (
     bar_series,
     broken,
@@ -150,6 +150,10 @@ class Kraken:
             forming=ohlc.forming,
             future=ohlc.future,
         )
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:
+        """Return what is taken in orders now, by its list of markets, which is asked for once."""
+        return self._wire.rules(symbol)
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds), a page for each reply."""

@@ -61,6 +61,8 @@ class Capability:
         Whether nothing comes without a key.
     requests_per_second
         How often it may be asked, by its own rules.
+    tells_rules
+        Whether it tells what the venue takes in orders, not prices alone.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Capability:
     needs_entitlement: bool
     purposes: frozenset[Purpose]
     requests_per_second: float
+    tells_rules: bool = False
 
 
 _TRADED = frozenset({AssetClass.STOCKS, AssetClass.FX, AssetClass.COMMODITIES, AssetClass.CRYPTO})
@@ -123,6 +126,7 @@ _ROWS = (
         purposes=frozenset({Purpose.HISTORY, Purpose.LIVE_QUOTES}),
         # ccxt counts 1.2 for a page of trades or bars against one a second.
         requests_per_second=1 / 1.2,
+        tells_rules=True,
     ),
     Capability(
         name="coinapi",
@@ -185,6 +189,7 @@ def capability(name: str) -> Capability:
             needs_entitlement=False,
             purposes=frozenset({Purpose.HISTORY}),
             requests_per_second=1,
+            tells_rules=True,
         )
     near = difflib.get_close_matches(name.lower(), MATRIX, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(MATRIX)} and ccxt:<exchange>"

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from engine.data.actions import Dividend, Split
+from engine.data.market_rules import MarketRules
 from engine.data.providers.bars import Difference
 from engine.data.providers.matrix import Capability
 from engine.data.series import BarSeries, TradeSeries
@@ -64,6 +65,14 @@ class Page(Generic[Series]):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class RulesSeen:
+    """What a venue says of an instrument, and the bytes in which it said so."""
+
+    payload: bytes = field(repr=False)
+    rules: MarketRules
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Surroundings:
     """What a provider needs of the world, so that tests can stand in for it.
 
@@ -106,6 +115,10 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+        ...
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:
+        """Return what is taken in orders now; None from who tells no such thing."""
         ...
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:

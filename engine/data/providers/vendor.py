@@ -7,7 +7,7 @@ from engine.data.providers.entitlements import Secret
 from engine.data.providers.errors import no_trades
 from engine.data.providers.matrix import Capability, capability
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Page, Surroundings
+from engine.data.providers.port import Page, RulesSeen, Surroundings
 from engine.data.providers.web import Web
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.time import Timeframe
@@ -121,6 +121,10 @@ class VendorProvider:
             NOT_OFFERED or HISTORY_TOO_LONG where the vendor has no such bars.
         """
         return self._vendor.bars(self._line, symbol, timeframe, start, stop)
+
+    def fetch_rules(self, symbol: str) -> RulesSeen | None:  # noqa: ARG002 - the form of the port
+        """Return None: it gives prices of venues, not their rules."""
+        return None
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds).
