@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--json FILE] [--pairs N] [WHAT ...]`: measure, print, write JSON."""
+"""`python -m benchmarks [--json FILE] [--pairs N] [--rows N] [WHAT ...]`: measure, print, write JSON."""
 
 import argparse
 import json
@@ -126,18 +126,29 @@ def measure_superior() -> dict[str, Any]:
     return asdict(found)
 
 
+def measure_data(rows: int | None = None) -> dict[str, Any]:
+    """Measure minute bars in bulk, beside pandas or as many as asked for, print it, return the figures."""
+    from benchmarks import data
+
+    found = data.measure_data() if rows is None else data.measure_bound(rows)
+    data.show(found)
+    bounded = data.is_bounded(found)
+    return {"bounded": bounded, "works": [asdict(one) | {"rows_per_s": one.rows_per_s} for one in found]}
+
+
 OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "W4": measure_paper,
     "cells": measure_cells,
     "ceiling": measure_ceilings,
     "peers": measure_peers,
     "superior": measure_superior,
+    "data": measure_data,
     "start": measure_start,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for; 1 where an engine disagrees about the money."""
+    """Measure what was asked for; 1 where an engine disagrees or memory is not bounded."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     choices = (*WORKLOADS, *OTHERS)
     parser.add_argument(
@@ -145,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--pairs", type=int, help="interleaved pairs a workload")
+    parser.add_argument("--rows", type=int, help="data: the memory that ours needs for so many bars")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.what) - set(choices):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(choices)}")
@@ -153,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in WORKLOADS:
             results[name] = measure(name, asked.pairs)
             show(name, results[name])
+        elif name == "data":
+            results[name] = measure_data(asked.rows)
         else:
             results[name] = OTHERS[name]()
     if results.keys() & WORKLOADS.keys():
@@ -166,6 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
     agreed = [results[name]["equity_check"] for name in results if name in WORKLOADS]
     agreed += [peer["agrees"] for peer in results.get("peers", {}).values()]
+    if "data" in results:
+        agreed.append(results["data"]["bounded"])
+        agreed += [work["same"] is not False for work in results["data"]["works"]]
     return 0 if all(agreed) else 1
 
 

@@ -23,6 +23,11 @@ def _kibibytes(key: str) -> int:
     raise KeyError(key)
 
 
+def peak_mb() -> float:
+    """Return the most memory that this process ever held."""
+    return _kibibytes("VmHWM") / 1024
+
+
 def growth_mb(run: Callable[[], object]) -> float:
     """Run once and return how far the peak of the memory rose above what was in use before."""
     gc.collect()
