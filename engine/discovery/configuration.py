@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -29,11 +29,6 @@ class Layer(StrEnum):
     """The signal."""
     ENTRY = "L4"
     """What is run: it names the layers below it."""
-
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 class UniverseFilter(Section):
@@ -93,15 +88,15 @@ class AssetFilter(Section):
         DATA_QUALITY_SCORE of the bars that are read.
     """
 
-    history_bars_min: AtLeastOne | None = None
-    listed_days_min: Count | None = None
-    silent_bars_max: Count | None = None
-    price_min: Positive | None = None
-    price_max: Positive | None = None
-    dollar_volume_min: Positive | None = None
-    dollar_volume_days: AtLeastOne = 30
-    spread_bps_max: Positive | None = None
-    quality_min: Annotated[float, Field(ge=0, le=1)] | None = None
+    history_bars_min: int | None = Field(default=None, ge=1)
+    listed_days_min: int | None = Field(default=None, ge=0)
+    silent_bars_max: int | None = Field(default=None, ge=0)
+    price_min: float | None = Field(default=None, gt=0)
+    price_max: float | None = Field(default=None, gt=0)
+    dollar_volume_min: float | None = Field(default=None, gt=0)
+    dollar_volume_days: int = Field(default=30, ge=1)
+    spread_bps_max: float | None = Field(default=None, gt=0)
+    quality_min: float | None = Field(default=None, ge=0, le=1)
 
 
 class SignalFilter(Section):
