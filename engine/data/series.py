@@ -1,5 +1,6 @@
-"""Nouns of what a provider gives and the lake keeps: a series by its key, and its bars or its trades."""
+"""Nouns of what a provider gives and the lake keeps: a series by its key; its bars, trades or offers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -12,10 +13,11 @@ from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
 
 BAR_VALUES = ("open", "high", "low", "close", "volume")
+BOOK_VALUES = ("bid", "bid_amount", "ask", "ask_amount")
 
 
 class SeriesKind(StrEnum):
-    """What the rows of a series are."""
+    """What the rows of a series are: quotes are the best offers alone, a book has those behind them too."""
 
     BARS = "bars"
     TRADES = "trades"
@@ -155,13 +157,7 @@ class TradeSeries:
         for name in ("price", "amount"):
             _take(self, name, np.float64)
         _take(self, "buyer_is_taker", np.bool_)
-        stamps, ids = self.stamps, self.ids
-        if stamps.size > 1:
-            later = stamps[1:] > stamps[:-1]
-            wrong = ~(later | ((stamps[1:] == stamps[:-1]) & (ids[1:] > ids[:-1])))
-            if wrong.any():
-                row = int(np.argmax(wrong)) + 1
-                raise InvalidValueError(f"trades: (stamp, id) must increase, row {row} does not")
+        _require_increase("trades: (stamp, id)", self.stamps, self.ids)
 
     def __len__(self) -> int:
         return int(self.stamps.size)
@@ -186,7 +182,59 @@ class TradeSeries:
         )
 
 
-def _take(owner: BarSeries | TradeSeries, name: str, dtype: type[Any]) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BookSeries:
+    """What was on offer at some moments, a row for each level of a moment; ordered by (stamp, level).
+
+    Attributes
+    ----------
+    stamps
+        Shape (T,), UTC nanoseconds at which it was told.
+    levels
+        Shape (T,), 0 for the best offers; quotes have no other.
+    bid, bid_amount, ask, ask_amount
+        Shape (T,), in the quote currency and in units of the instrument; NaN where a side has no such level.
+
+    Raises
+    ------
+    InvalidValueError
+        If shapes differ, stamps or levels are no integers, levels are negative, or rows are not in order.
+    """
+
+    stamps: IntArray
+    levels: IntArray
+    bid: FloatArray
+    bid_amount: FloatArray
+    ask: FloatArray
+    ask_amount: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("stamps", "levels"):
+            _take(self, name, np.int64)
+        for name in BOOK_VALUES:
+            _take(self, name, np.float64)
+        if self.levels.size and self.levels.min() < 0:
+            raise InvalidValueError(f"book: levels must not be negative, was {int(self.levels.min())}")
+        _require_increase("book: (stamp, level)", self.stamps, self.levels)
+
+    def __len__(self) -> int:
+        return int(self.stamps.size)
+
+
+def joined_books(parts: Sequence[BookSeries]) -> BookSeries:
+    """Return what was on offer at the moments of all parts, which follow one another."""
+    names = ("stamps", "levels", *BOOK_VALUES)
+    return BookSeries(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _require_increase(what: str, stamps: IntArray, numbers: IntArray) -> None:
+    later = stamps[1:] > stamps[:-1]
+    wrong = ~(later | ((stamps[1:] == stamps[:-1]) & (numbers[1:] > numbers[:-1])))
+    if wrong.any():
+        raise InvalidValueError(f"{what} must increase, row {int(np.argmax(wrong)) + 1} does not")
+
+
+def _take(owner: BarSeries | TradeSeries | BookSeries, name: str, dtype: type[Any]) -> None:
     """Set a field of a noun in the making to a read-only array of its type, of the stamps' shape."""
     given = getattr(owner, name)
     if dtype is np.int64 and np.size(given) and np.asarray(given).dtype.kind not in "iu":

@@ -305,13 +305,6 @@ def test_a_run_that_cannot_be_a_folder_is_refused(lake: Lake, run: str) -> None:
         lake.append(BTC, bars({0: 10.0}), known_at=EARLY, source="test", run=run)
 
 
-def test_a_kind_that_has_no_form_yet_is_refused(lake: Lake) -> None:
-    quotes = SeriesKey(venue="kraken", kind=SeriesKind.QUOTES, instrument="BTC/USD")
-
-    with pytest.raises(InputError, match="no form for quotes yet"):
-        lake.append(quotes, BarSeries.empty(), known_at=EARLY, source="test", run="run-1")
-
-
 def test_bars_must_increase() -> None:
     one = bars({0: 1.0, 1: 2.0})
 

@@ -1,8 +1,8 @@
 """`catalogue.duckdb`: what the lake holds, for questions in SQL. Made from the files, it can be deleted.
 
-Tables: `parts`, `data_sets`, `data_set_files`. Views: `bars` and `trades` with the latest value of each
-field, and `revisions`. Nothing that the lake itself does depends on it. It may be behind the files, and is
-brought up to date when it is opened.
+Tables: `parts`, `data_sets`, `data_set_files`. Views: `bars`, `trades`, `quotes` and `book` with the latest
+value of each field, and `revisions`. Nothing that the lake itself does depends on it. It may be behind the
+files, and is brought up to date when it is opened.
 """
 
 import os
@@ -15,6 +15,7 @@ import pyarrow as pa
 from engine.data.lake import files, layout, versions
 from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.problems import Problem, ProblemKind
+from engine.data.lake.rows import NUMBERED, VALUES
 from engine.data.series import SeriesKind
 from engine.domain.errors import InputError
 
@@ -202,12 +203,7 @@ def _line(part: Part) -> dict[str, object]:
 def _views(root: Path, parts: Sequence[Part]) -> list[str]:
     """Return the statements that make the views. A view of files that are not there yet has no lines."""
     statements = [_revisions_view(root, parts)]
-    for kind, values in (
-        (SeriesKind.BARS, ("open", "high", "low", "close", "volume")),
-        (SeriesKind.TRADES, ("price", "amount", "buyer_is_taker")),
-    ):
-        statements.append(_rows_view(root, kind, values, parts))
-    return statements
+    return statements + [_rows_view(root, kind, values, parts) for kind, values in VALUES.items()]
 
 
 def _revisions_view(root: Path, parts: Sequence[Part]) -> str:
@@ -229,8 +225,8 @@ def _revisions_view(root: Path, parts: Sequence[Part]) -> str:
 
 def _rows_view(root: Path, kind: SeriesKind, values: Sequence[str], parts: Sequence[Part]) -> str:
     """Return the view of one kind: each value is the last revision of it, or else what first came."""
-    is_bars = kind is SeriesKind.BARS
-    number = "0::BIGINT" if is_bars else "b.id"
+    is_bars, is_numbered = kind is SeriesKind.BARS, kind in NUMBERED
+    number = "b.id" if is_numbered else "0::BIGINT"
     chosen = ", ".join(f"coalesce(v.{name}, b.{name}::DOUBLE) AS {name}" for name in values)
     latest = ", ".join(f"max_by(new, sequence) FILTER (field = '{name}') AS {name}" for name in values)
     if any(part.is_rows and part.key.kind is kind for part in parts):
@@ -240,7 +236,7 @@ def _rows_view(root: Path, kind: SeriesKind, values: Sequence[str], parts: Seque
         rows = f"(SELECT 0::BIGINT stamp, 0::BIGINT id, {none}) b JOIN parts p ON false"
     return (
         f"CREATE VIEW {kind.value} AS SELECT p.venue, {'p.timeframe, ' if is_bars else ''}p.instrument, "
-        f"make_timestamp_ns(b.stamp) AS opens, b.stamp, {'' if is_bars else 'b.id, '}{chosen}, "
+        f"make_timestamp_ns(b.stamp) AS opens, b.stamp, {'b.id, ' if is_numbered else ''}{chosen}, "
         f"p.arrival = '{Arrival.LATE.value}' AS is_late, p.known_at, p.source, p.run FROM {rows} "
         f"LEFT JOIN (SELECT venue, timeframe, instrument, stamp, id, {latest} FROM revisions "
         f"WHERE kind = '{kind.value}' GROUP BY ALL) v "

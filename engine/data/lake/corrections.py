@@ -19,6 +19,14 @@ class CorrectionKind(StrEnum):
     LATE = "late"
 
 
+_STANDS_FOR_ALL = {
+    SeriesKind.BARS: "close",
+    SeriesKind.TRADES: "price",
+    SeriesKind.QUOTES: "bid",
+    SeriesKind.BOOK: "bid",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
     """One value that was revised, or one row that came late.
@@ -28,7 +36,7 @@ class Correction:
     stamp, id
         Of the row: UTC nanoseconds; the venue's number of a trade, 0 for a bar.
     field
-        The revised one; of a late row the close (the price of a trade), which stands for the whole row.
+        The revised one; of a late row the close (the price of a trade, the bid), which stands for all of it.
     old, new
         Value before, NaN where there was none, and after.
     known_at
@@ -58,7 +66,7 @@ def corrections_of(root: Path, part: Part) -> Iterator[Correction]:
     lines: Iterable[tuple[int, int, str, float, float]]
     if part.is_rows:
         rows = read_rows(root, part)
-        field = "close" if part.key.kind is SeriesKind.BARS else "price"
+        field = _STANDS_FOR_ALL[part.key.kind]
         lines = (
             (stamp, number, field, np.nan, new)
             for stamp, number, new in zip(rows.stamps, rows.ids, rows.values[field], strict=True)

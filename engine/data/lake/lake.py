@@ -11,10 +11,10 @@ from engine.data.lake.corrections import Correction, corrections_of
 from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.problems import Problem
 from engine.data.lake.reading import rows_of
-from engine.data.lake.rows import Rows, of_series, to_bars, to_trades
+from engine.data.lake.rows import Rows, of_series, to_bars, to_book, to_trades
 from engine.data.lake.shelf import Shelf
 from engine.data.lake.versions import DataSetVersion, Definition, Span
-from engine.data.series import BarSeries, SeriesKey, SeriesKind, TradeSeries
+from engine.data.series import BarSeries, BookSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
 from engine.domain.time import Calendar, Timeframe
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+_READERS = {
+    SeriesKind.BARS: "read",
+    SeriesKind.TRADES: "read_trades",
+    SeriesKind.QUOTES: "read_book",
+    SeriesKind.BOOK: "read_book",
+}
+
+
 class Lake:
-    """Series of bars and trades that only grow.
+    """Series of bars, trades, quotes and books that only grow.
 
     Nothing is overwritten: what a provider says differently later is written beside what it said before, and
     a reader chooses as of when he wants to know. Any number of processes may read; writers take turns.
@@ -43,7 +51,13 @@ class Lake:
     # --- writing ---------------------------------------------------------------------------------------
 
     def append(
-        self, key: SeriesKey, series: BarSeries | TradeSeries, *, known_at: int, source: str, run: str
+        self,
+        key: SeriesKey,
+        series: BarSeries | TradeSeries | BookSeries,
+        *,
+        known_at: int,
+        source: str,
+        run: str,
     ) -> Appended:
         """Make the lake know what was given. The same again changes nothing, whenever and however often.
 
@@ -78,7 +92,7 @@ class Lake:
     def append_all(
         self,
         key: SeriesKey,
-        pages: Iterable[BarSeries | TradeSeries],
+        pages: Iterable[BarSeries | TradeSeries | BookSeries],
         *,
         known_at: int,
         source: str,
@@ -145,7 +159,7 @@ class Lake:
             If the key is not one of bars, or a file is not what was written.
         """
         if key.kind is not SeriesKind.BARS:
-            raise InputError(f"{key}: is not a series of bars; read its trades with read_trades")
+            raise InputError(f"{key}: is not a series of bars; read it with {_READERS[key.kind]}")
         return to_bars(self._rows(key, start=start, stop=stop, as_of=as_of))
 
     def read_trades(
@@ -159,8 +173,22 @@ class Lake:
             If the key is not one of trades, or a file is not what was written.
         """
         if key.kind is not SeriesKind.TRADES:
-            raise InputError(f"{key}: is not a series of trades; read its bars with read")
+            raise InputError(f"{key}: is not a series of trades; read it with {_READERS[key.kind]}")
         return to_trades(self._rows(key, start=start, stop=stop, as_of=as_of))
+
+    def read_book(
+        self, key: SeriesKey, *, start: int | None = None, stop: int | None = None, as_of: int | None = None
+    ) -> BookSeries:
+        """Return quotes, or a book with its levels, as known at a moment; parameters as those of `read`.
+
+        Raises
+        ------
+        InputError
+            If the key is not one of quotes or of a book, or a file is not what was written.
+        """
+        if key.kind not in (SeriesKind.QUOTES, SeriesKind.BOOK):
+            raise InputError(f"{key}: holds neither quotes nor a book; read it with {_READERS[key.kind]}")
+        return to_book(self._rows(key, start=start, stop=stop, as_of=as_of))
 
     def series(self) -> list[SeriesKey]:
         """Return the series that have rows, in order of venue, kind, instrument and timeframe."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from engine.data.lake.changes import Revisions
 from engine.data.lake.files import sha256
 from engine.data.lake.layout import correction_folder, folder, month_name
-from engine.data.lake.rows import Rows, value_names
+from engine.data.lake.rows import NUMBERED, Rows, value_names
 from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
 from engine.domain.time import Timeframe
@@ -103,7 +103,7 @@ def is_part_name(name: str) -> bool:
 def encode_rows(part: Part, rows: Rows) -> tuple[Part, bytes]:
     """Return a part with its place, and the bytes of its file."""
     columns: dict[str, pa.Array] = {"stamp": pa.array(rows.stamps)}
-    if part.key.kind is SeriesKind.TRADES:
+    if part.key.kind in NUMBERED:
         columns["id"] = pa.array(rows.ids)
     for name in value_names(part.key):
         values = rows.values[name]
@@ -186,7 +186,7 @@ def read_rows(root: Path, part: Part) -> Rows:
         If the file is not what was written.
     """
     payload = read_bytes(root, part)
-    has_ids = part.key.kind is SeriesKind.TRADES
+    has_ids = part.key.kind in NUMBERED
     names = value_names(part.key)
     arrays = decode(payload, ("stamp", *(("id",) if has_ids else ()), *names))
     return Rows(

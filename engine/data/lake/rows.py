@@ -2,18 +2,40 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind, TradeSeries
+from engine.data.series import (
+    BAR_VALUES,
+    BOOK_VALUES,
+    BarSeries,
+    BookSeries,
+    SeriesKey,
+    SeriesKind,
+    TradeSeries,
+)
 from engine.domain.errors import InputError
 from engine.domain.panel import FloatArray, IntArray
 
 VALUES: Mapping[SeriesKind, tuple[str, ...]] = {
     SeriesKind.BARS: BAR_VALUES,
     SeriesKind.TRADES: ("price", "amount", "buyer_is_taker"),
+    SeriesKind.QUOTES: BOOK_VALUES,
+    SeriesKind.BOOK: BOOK_VALUES,
 }
-"""Columns that can be revised, of the kinds that the lake can keep."""
+"""Columns that can be revised."""
+
+NUMBERED: Final = frozenset({SeriesKind.TRADES, SeriesKind.BOOK})
+"""Kinds of which several rows may share a stamp and are told apart by a number."""
+
+
+_NOUNS: Final[Mapping[SeriesKind, type[BarSeries | TradeSeries | BookSeries]]] = {
+    SeriesKind.BARS: BarSeries,
+    SeriesKind.TRADES: TradeSeries,
+    SeriesKind.QUOTES: BookSeries,
+    SeriesKind.BOOK: BookSeries,
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +47,7 @@ class Rows:
     stamps
         Shape (T,), UTC nanoseconds.
     ids
-        Shape (T,), of trades; 0 for bars, whose stamp says it all.
+        Shape (T,), of trades, and the level in a book; 0 for bars and quotes, whose stamp says it all.
     values
         By name, each of shape (T,). Flags are 0 and 1.
     """
@@ -47,20 +69,11 @@ class Rows:
 
 
 def value_names(key: SeriesKey) -> tuple[str, ...]:
-    """Return the columns of a series that can be revised.
-
-    Raises
-    ------
-    InputError
-        For a kind that the lake cannot keep yet.
-    """
-    if key.kind not in VALUES:
-        known = ", ".join(kind.value for kind in VALUES)
-        raise InputError(f"{key}: the lake keeps {known}; it has no form for {key.kind.value} yet")
+    """Return the columns of a series that can be revised."""
     return VALUES[key.kind]
 
 
-def of_series(key: SeriesKey, series: BarSeries | TradeSeries) -> Rows:
+def of_series(key: SeriesKey, series: BarSeries | TradeSeries | BookSeries) -> Rows:
     """Return what a provider gave as rows.
 
     Raises
@@ -69,10 +82,18 @@ def of_series(key: SeriesKey, series: BarSeries | TradeSeries) -> Rows:
         If it is not of the kind that the key says.
     """
     names = value_names(key)
-    expected = BarSeries if key.kind is SeriesKind.BARS else TradeSeries
+    expected = _NOUNS[key.kind]
     if not isinstance(series, expected):
         raise InputError(f"{key}: expected a {expected.__name__}, was given a {type(series).__name__}")
-    ids = series.ids if isinstance(series, TradeSeries) else np.zeros(len(series), dtype=np.int64)
+    match series:
+        case TradeSeries():
+            ids = series.ids
+        case BookSeries():
+            ids = series.levels
+        case BarSeries():
+            ids = np.zeros(len(series), dtype=np.int64)
+    if key.kind not in NUMBERED and ids.any():
+        raise InputError(f"{key}: has the best offers alone, was given level {int(ids.max())}")
     return Rows(
         stamps=series.stamps,
         ids=ids,
@@ -95,6 +116,11 @@ def to_trades(rows: Rows) -> TradeSeries:
         amount=values["amount"],
         buyer_is_taker=values["buyer_is_taker"] != 0,
     )
+
+
+def to_book(rows: Rows) -> BookSeries:
+    """Return rows as what was on offer."""
+    return BookSeries(stamps=rows.stamps, levels=rows.ids, **rows.values)
 
 
 def empty(key: SeriesKey) -> Rows:
