@@ -13,8 +13,8 @@ from engine.cli.data_documents import (
     facts_document,
     iso,
     print_json,
-    refusal_document,
 )
+from engine.cli.data_import import import_
 from engine.cli.data_pull import pull
 from engine.cli.data_screen import (
     Mark,
@@ -24,16 +24,14 @@ from engine.cli.data_screen import (
     print_findings,
     print_lines,
     print_list,
-    print_refusal,
     print_verdict,
+    use_line,
 )
 from engine.cli.data_sync import sync
 from engine.cli.data_verify import verify
 from engine.domain.panel import Adjustment
-from engine.domain.time import Calendar, Timeframe
 
 if TYPE_CHECKING:
-    from engine.data.manifest import Manifest
     from engine.domain.panel import Panel
 
 CHECK_SAID_NO = 1
@@ -107,74 +105,6 @@ def sample(
     print_lines(console, [f"next   engine data import my-{name} {out} {stated}", f"path   {out}"])
 
 
-@app.command("import")
-def import_(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name that the data set shall have.")],
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="CSV or Parquet files, or folders of them.")
-    ],
-    timeframe: Annotated[Timeframe, typer.Option(help="Length of a bar.")],
-    timezone: Annotated[
-        str | None,
-        typer.Option(
-            help="Of stamps without an offset, e.g. UTC or America/New_York. Refused if not stated."
-        ),
-    ] = None,
-    calendar: Annotated[
-        Calendar | None,
-        typer.Option(
-            help="When bars are expected. Not stated: XNYS if no bar falls on a weekend, else 24/7."
-        ),
-    ] = None,
-    adjustment: Annotated[
-        Adjustment | None,
-        typer.Option(
-            help="What was done to the prices. Not stated: total_return if there is a column of adjusted "
-            "closes (all prices of a row are brought to it), else none."
-        ),
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a data set of the same name.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Import bars: one file an instrument, or long files with a column of symbols.
-
-    Stamps are the opens of bars. Errors refuse the import and are all named with file, row and value;
-    what only looks wrong is imported, and its warnings are stored with the data set. Rows are counted
-    without the header.
-    """
-    from engine.data.importer import ImportRefusedError, Request, import_files
-
-    request = Request(
-        name=name,
-        paths=tuple(paths),
-        timeframe=timeframe,
-        timezone=timezone,
-        calendar=calendar,
-        adjustment=adjustment,
-        replace=replace,
-    )
-    try:
-        manifest, folder = import_files(request)
-    except ImportRefusedError as refused:
-        if as_json:
-            print_json(refusal_document(refused))
-        else:
-            print_refusal(refused)
-        raise typer.Exit(BAD_INPUT) from None
-    if as_json:
-        print_json(facts_document(manifest) | {"imported": True, "path": str(folder)})
-        return
-    console = make_console()
-    number = len(manifest.instruments)
-    what = f"{manifest.rows:,} bars of {number:,} instrument{'s' if number != 1 else ''}"
-    warned = sum(manifest.warning_counts.values())
-    print_verdict(console, Mark.DONE, f"{name} imported", what + (f", {warned:,} warnings" if warned else ""))
-    print_facts(console, manifest)
-    print_findings(console, "looks wrong, stored with the data set", manifest.warnings, manifest)
-    print_lines(console, ["", f"next   engine data show {name}", _use(manifest)])
-    print_lines(console, [f"path   {folder}"])
-
-
 @app.command()
 def show(
     name: _Name,
@@ -219,22 +149,16 @@ def show(
     print_findings(console, "warnings of the import", manifest.warnings, manifest)
     print_lines(
         console,
-        ["", f"next   engine data audit {name}", _use(manifest)],
+        ["", f"next   engine data audit {name}", use_line(manifest)],
     )
 
 
+app.command("import")(import_)
 app.command("audit")(audit)
 app.command("pull")(pull)
 app.command("sync")(sync)
 app.command("verify")(verify)
 app.command("corrections")(corrections)
-
-
-def _use(manifest: "Manifest") -> str:
-    """Return how a data set is used; what is INVALID_DATA is looked at alone."""
-    if manifest.quality.invalid:
-        return f"       engine data audit {manifest.name} --page audit.html"
-    return f"       engine tournament --data {manifest.name}"
 
 
 def _known_symbol(panel: "Panel", symbol: str | None) -> str:

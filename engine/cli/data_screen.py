@@ -95,6 +95,13 @@ def print_facts(console: Console, manifest: "Manifest") -> None:
     )
 
 
+def use_line(manifest: "Manifest") -> str:
+    """Return how a data set is used; what is INVALID_DATA is looked at alone."""
+    if manifest.quality.invalid:
+        return f"       engine data audit {manifest.name} --page audit.html"
+    return f"       engine tournament --data {manifest.name}"
+
+
 def print_findings(
     console: Console, title: str, findings: "Sequence[Finding]", manifest: "Manifest | None"
 ) -> None:
