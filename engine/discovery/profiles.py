@@ -1,6 +1,5 @@
 """What is known of each instrument at the moment of a scan. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +43,12 @@ class Profile:
     quote: str
     venue: str | None
     venue_class: VenueClass | None
-    first: int | None
-    listed_days: float | None
+    first: int
+    listed_days: float
     bars: int
     silent_bars: int
     delisted_at: int | None
-    close: float | None
+    close: float
     dollar_volume: float | None
     spread_bps: float | None
     quality: float | None
@@ -70,33 +69,27 @@ def profiles(sight: Sight, *, dollar_volume_days: int, with_quality: bool) -> di
     panel = sight.panel
     traded = np.isfinite(panel.close)
     volumes = _dollar_volumes(panel, traded.argmax(axis=0), dollar_volume_days)
-    scores = _quality_scores(panel) if with_quality else {}
+    scores = judged(panel).scores if with_quality else {}
     found = {}
     for column, instrument in enumerate(panel.instruments):
         rows = np.flatnonzero(traded[:, column])
-        first = int(panel.timestamps[rows[0]]) if len(rows) else None
+        first = int(panel.timestamps[rows[0]])
         found[instrument.symbol] = Profile(
             symbol=instrument.symbol,
             quote=instrument.quote,
             venue=sight.venues.get(instrument.symbol),
             venue_class=sight.classes.get(instrument.symbol),
             first=first,
-            listed_days=None if first is None else (sight.at - first) / NANOSECONDS_PER_DAY,
+            listed_days=(sight.at - first) / NANOSECONDS_PER_DAY,
             bars=len(rows),
-            silent_bars=len(panel) - 1 - int(rows[-1]) if len(rows) else len(panel),
+            silent_bars=len(panel) - 1 - int(rows[-1]),
             delisted_at=instrument.delisted_at,
-            close=float(panel.close[rows[-1], column]) if len(rows) else None,
+            close=float(panel.close[rows[-1], column]),
             dollar_volume=None if np.isnan(volumes[column]) else float(volumes[column]),
             spread_bps=sight.spreads_bps.get(instrument.symbol),
             quality=scores.get(instrument.symbol),
         )
     return found
-
-
-def _quality_scores(panel: Panel) -> Mapping[str, float]:
-    """Return the score of each instrument that has bars, by symbol."""
-    traded = np.flatnonzero(np.isfinite(panel.close).any(axis=0))
-    return judged(panel.select(tuple(traded.tolist()))).scores
 
 
 def _dollar_volumes(panel: Panel, first_row: IntArray, n_days: int) -> FloatArray:

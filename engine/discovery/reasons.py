@@ -21,7 +21,6 @@ class Reason(StrEnum):
     OTHER_CLASS = "OTHER_CLASS"
     OTHER_VENUE = "OTHER_VENUE"
     OTHER_QUOTE = "OTHER_QUOTE"
-    NEVER_TRADED = "NEVER_TRADED"
     DELISTED = "DELISTED"
     SILENT = "SILENT"
     HISTORY_SHORT = "HISTORY_SHORT"
@@ -43,7 +42,6 @@ SENTENCES = {
     Reason.OTHER_CLASS: "is of another class of venue",
     Reason.OTHER_VENUE: "is traded elsewhere, or nobody knows where",
     Reason.OTHER_QUOTE: "is quoted in another currency",
-    Reason.NEVER_TRADED: "has no bar yet",
     Reason.DELISTED: "was delisted",
     Reason.SILENT: "has not traded for too many bars",
     Reason.HISTORY_SHORT: "has too few bars",

@@ -173,8 +173,6 @@ def _venue_falls(limits: VenueFilter, venue_class: VenueClass, profile: Profile)
 
 def _asset_falls(limits: AssetFilter, profile: Profile) -> Iterator[_Fall]:
     """Give every floor that an instrument does not reach, in order."""
-    if profile.bars == 0:
-        yield _Fall(Reason.NEVER_TRADED)
     if profile.delisted_at is not None:
         yield _Fall(Reason.DELISTED, moment(profile.delisted_at))
     if _is_above(profile.silent_bars, limits.silent_bars_max):

@@ -24,7 +24,8 @@ class Sight:
     data
         Name of the data set.
     panel
-        Its bars that were closed at `at`, none of them sealed.
+        Its bars that were closed at `at`, none of them sealed, of the instruments that have one: nobody knew
+        then of those that were listed later.
     at
         UTC nanoseconds.
     venues
@@ -73,8 +74,10 @@ def look(data: str, *, at: int | None = None, as_of: int | None = None) -> Sight
             f"ask for them; scan at {moment(last)} or before"
         )
     seen = open_bars.rows(0, rows)
+    listed = np.flatnonzero(np.isfinite(seen.close).any(axis=0))
+    seen = seen.select(tuple(listed.tolist()))
     panel = replace(seen, instruments=tuple(_as_known(each, at) for each in seen.instruments))
-    return Sight(data=data, panel=panel, at=at, venues=_venues(data), classes=_classes(panel))
+    return Sight(data=data, panel=panel, at=at, venues=_venues(panel, data), classes=_classes(panel))
 
 
 def _as_known(instrument: Instrument, at: int) -> Instrument:
@@ -84,12 +87,13 @@ def _as_known(instrument: Instrument, at: int) -> Instrument:
     return Instrument(symbol=instrument.symbol, quote=instrument.quote, cluster=instrument.cluster)
 
 
-def _venues(data: str) -> dict[str, str]:
+def _venues(panel: Panel, data: str) -> dict[str, str]:
     base, version = catalogue.parsed(data)
     if base not in catalogue.lake_names():
         return {}
     keys = catalogue.lake().version(base, version).definition.keys
-    return {key.instrument: key.venue.removesuffix(SANDBOX) for key in keys}
+    venues = {key.instrument: key.venue.removesuffix(SANDBOX) for key in keys}
+    return {symbol: venues[symbol] for symbol in panel.symbols if symbol in venues}
 
 
 def _classes(panel: Panel) -> dict[str, VenueClass]:

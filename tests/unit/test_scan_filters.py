@@ -130,7 +130,6 @@ def silent(days: int, of: int = 40) -> FloatArray:
 @pytest.mark.parametrize(
     ("closes", "asset", "reason", "value"),
     [
-        (flat(np.nan), NOBODY, Reason.NEVER_TRADED, None),
         (silent(4), AssetFilter(silent_bars_max=3), Reason.SILENT, 4),
         (late(9), AssetFilter(history_bars_min=10), Reason.HISTORY_SHORT, 9),
         (late(9), AssetFilter(listed_days_min=10), Reason.LISTED_LATELY, 9.0),
