@@ -81,24 +81,25 @@ def audit(
     Exit 1 if bars have errors, if an instrument is INVALID_DATA, if a symbol's health is critical, or if too
     little is known of what the venue takes in orders.
     """
-    from engine.data import catalogue, quality
+    from engine.data import catalogue
     from engine.data.audit import page as pages
     from engine.data.audit import report
 
     moment = _moment(now)
     manifest = catalogue.manifest(name)
-    # Reading compares the bars, the sealed ones too, with the content hash.
-    panel = catalogue.load_to_inspect(name)
+    # Reading compares the bars with what was written: by the content hash, or by the hashes of files.
     audited = report.audit(
-        quality.each_of_panel(panel),
-        panel.timeframe,
-        panel.calendar,
+        catalogue.each_to_inspect(name),
+        manifest.timeframe,
+        manifest.calendar,
         name=name,
         now=moment,
         limit=_PLACES_KEPT,
         pictures=page is not None,
     )
-    health = () if mode is None else _health(panel, manifest, venue, symbols, moment)
+    health: tuple[Health, ...] = ()
+    if mode is not None:
+        health = _health(catalogue.load_to_inspect(name), manifest, venue, symbols, moment)
     if page is not None:
         sealed = f"The last {manifest.holdout_rows:,} bars are sealed and were not looked at."
         notes = (sealed,) if manifest.holdout_rows else ()
@@ -110,7 +111,7 @@ def audit(
     outcome = _Outcome(
         audit=audited,
         manifest=manifest,
-        rows=len(panel),
+        rows=manifest.rows - manifest.holdout_rows,
         health=health,
         metadata=metadata,
         failed=failed,

@@ -19,7 +19,10 @@ from engine.domain.panel import PRICE_FIELDS, Panel
 from engine.home import state_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.data.lake.lake import Lake
+    from engine.data.quality import Bars
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -98,6 +101,31 @@ def load_to_inspect(name: str, *, sealed: bool = True, as_of: int | None = None)
     if not sealed:
         return whole
     return _copied(whole.rows(0, len(whole) - manifest(name).holdout_rows))
+
+
+def each_to_inspect(name: str) -> "Iterator[Bars]":
+    """Yield the bars of one instrument after the other as `load_to_inspect` has them.
+
+    Of a data set of the lake memory holds those of one instrument, and their rows are counted in it.
+
+    Raises
+    ------
+    InputError
+        As `load_to_inspect` does.
+    """
+    # It brings calendars along, which a reader of a packaged set does without.
+    from engine.data.quality import each_of_panel
+
+    base, version = parsed(name)
+    if base not in lake_names():
+        yield from each_of_panel(load_to_inspect(name))
+        return
+    _require_known(name)
+    from engine.data.lake.datasets import each
+
+    frozen = lake().version(base, version)
+    for panel in each(lake().root, frozen, stop=frozen.sealed_from):
+        yield from each_of_panel(replace(panel, name=name))
 
 
 def manifest(name: str) -> Manifest:

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.data.findings import Finding, Kind, positions
+from engine.data.findings import BoolArray, Finding, Kind, positions
 from engine.domain.panel import FloatArray, IntArray, Panel
 from engine.domain.time import Timeframe
 
 ROUNDING = 1e-9
 """Adjusting prices moves their last bits: a close so little above its high is rounding, not a defect."""
+
+_Value = TypeVar("_Value", np.float64, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,20 +62,25 @@ def each_of_panel(panel: Panel) -> Iterator[Bars]:
     """Give the bars of each instrument of a panel in turn, without the rows in which it did not trade."""
     for column, instrument in enumerate(panel.instruments):
         traded = np.isfinite(panel.close[:, column])
-        volume = panel.volume[traded, column]
+        volume = _traded(panel.volume[:, column], traded)
         fields = {
-            name: getattr(panel, name)[traded, column] if panel.has_range else None
+            name: _traded(getattr(panel, name)[:, column], traded) if panel.has_range else None
             for name in ("open", "high", "low")
         }
         yield Bars(
             symbol=instrument.symbol,
             file=panel.name,
             rows=np.flatnonzero(traded) + 1,
-            stamps=panel.timestamps[traded],
-            close=panel.close[traded, column],
+            stamps=_traded(panel.timestamps, traded),
+            close=_traded(panel.close[:, column], traded),
             **fields,
             volume=volume if np.isfinite(volume).any() else None,
         )
+
+
+def _traded(values: npt.NDArray[_Value], traded: BoolArray) -> npt.NDArray[_Value]:
+    """Return the values of the rows that traded, side by side; copied only where they are not."""
+    return np.ascontiguousarray(values) if traded.all() else values[traded]
 
 
 def of_panel(panel: Panel) -> list[Bars]:

@@ -36,20 +36,30 @@ def raw_panel(
     definition: Definition,
     pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
     facts: Sequence[Fact],
+    *,
+    only: str | None = None,
 ) -> Panel:
     """Return the panel of some parts, with the prices as they were printed.
+
+    Parameters
+    ----------
+    only
+        Symbol of the one instrument that is wanted, without a market; None: all.
 
     Raises
     ------
     InputError
         If a file is not what was frozen, or there is no bar at all.
     """
+    columns = _columns(definition, pinned, facts)
+    if only is not None:
+        columns = tuple(column for column in columns if column.instrument.symbol == only)
     return panels.build(
         root,
         Source(
             name=name,
-            columns=_columns(definition, pinned, facts),
-            market=_market(definition, pinned),
+            columns=columns,
+            market=_market(definition, pinned) if only is None else None,
             timeframe=definition.timeframe,
             calendar=definition.calendar,
             start=definition.start,

@@ -1,6 +1,6 @@
 """Data sets of the lake: what is known of some series is frozen under a name, and read again as it was."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from engine.data import validity
 from engine.data.actions import Fact
 from engine.data.lake import assembling, files, seals
-from engine.data.lake.panels import PinnedPart
+from engine.data.lake.panels import NoBarsError, PinnedPart
 from engine.data.lake.parts import Part, read_bytes, read_part
 from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
 from engine.data.manifest import Origin, describe
@@ -116,21 +116,54 @@ def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: 
     InputError
         If a file is not what was frozen, or nothing was known then.
     """
-    pinned: dict[SeriesKey, tuple[PinnedPart, ...]] = {}
-    for file in frozen.files:
-        part = read_part(root, Path(file.place))
-        if as_of is None or part.known_at <= as_of:
-            each = PinnedPart(part=part, sha256=file.sha256)
-            pinned[part.key] = (*pinned.get(part.key, ()), each)
-    definition = frozen.definition
+    pinned = _frozen_parts(root, frozen, as_of)
     facts = [fact for fact in frozen.facts if as_of is None or fact.known_at <= as_of]
+    return _until(root, frozen, pinned, facts, stop)
+
+
+def each(root: Path, frozen: DataSetVersion, *, stop: int | None = None) -> Iterator[Panel]:
+    """Yield the bars of one instrument of a version after the other, those before `stop` if there is one.
+
+    Memory holds those of one as long as prices are raw and of one calendar. An instrument without any bar is
+    left out.
+
+    Raises
+    ------
+    InputError
+        If a file is not what was frozen.
+    """
+    pinned = _frozen_parts(root, frozen, None)
+    if frozen.definition.groups or frozen.definition.adjustment is not Adjustment.NONE:
+        # Which bars all calendars have, and which actions have happened, is told by all instruments.
+        whole = _until(root, frozen, pinned, frozen.facts, stop)
+        has_bars = np.isfinite(whole.close).any(axis=0)
+        yield from (whole.select((column,)) for column in np.flatnonzero(has_bars).tolist())
+        return
+    for instrument in frozen.instruments:
+        try:
+            panel = _until(root, frozen, pinned, frozen.facts, stop, only=instrument.symbol)
+        except NoBarsError:
+            continue
+        yield panel
+
+
+def _until(
+    root: Path,
+    frozen: DataSetVersion,
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+    stop: int | None,
+    *,
+    only: str | None = None,
+) -> Panel:
+    """Return the bars of a version before a moment, None: all; of one instrument, None: of all."""
+    definition = frozen.definition
     if stop is None or (definition.stop is not None and definition.stop <= stop):
-        return _panel(root, frozen.name, definition, pinned, facts)
+        return _panel(root, frozen.name, definition, pinned, facts, only=only)
     if definition.adjustment is Adjustment.NONE:
-        return _panel(root, frozen.name, replace(definition, stop=stop), pinned, facts)
+        return _panel(root, frozen.name, replace(definition, stop=stop), pinned, facts, only=only)
     # A dividend after the end adjusts what is before it, by a close that is not there any more.
-    whole = _panel(root, frozen.name, definition, pinned, facts)
-    return _before(whole, stop)
+    return _before(_panel(root, frozen.name, definition, pinned, facts, only=only), stop)
 
 
 def _before(panel: Panel, stop: int) -> Panel:
@@ -209,11 +242,26 @@ def _pinned(root: Path, part: Part) -> PinnedPart:
     return PinnedPart(part=part, sha256=files.sha256(read_bytes(root, part)))
 
 
+def _frozen_parts(
+    root: Path, frozen: DataSetVersion, as_of: int | None
+) -> dict[SeriesKey, tuple[PinnedPart, ...]]:
+    """Return the parts of a version that were known at a moment, by their series."""
+    pinned: dict[SeriesKey, list[PinnedPart]] = {}
+    for file in frozen.files:
+        part = read_part(root, Path(file.place))
+        if as_of is None or part.known_at <= as_of:
+            pinned.setdefault(part.key, []).append(PinnedPart(part=part, sha256=file.sha256))
+    return {key: tuple(parts) for key, parts in pinned.items()}
+
+
 def _panel(
     root: Path,
     name: str,
     definition: Definition,
     pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
     facts: Sequence[Fact],
+    *,
+    only: str | None = None,
 ) -> Panel:
-    return assembling.in_view(assembling.raw_panel(root, name, definition, pinned, facts), definition, facts)
+    raw = assembling.raw_panel(root, name, definition, pinned, facts, only=only)
+    return assembling.in_view(raw, definition, facts)

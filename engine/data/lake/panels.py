@@ -19,6 +19,10 @@ _SLOTS_MAX = 200_000_000
 """A grid of more slots than this is not laid out: stamps are sorted instead."""
 
 
+class NoBarsError(InputError):
+    """A panel has no bar at all from its start to its end."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PinnedPart:
     """A part, and the whole hash of its file."""
@@ -182,7 +186,7 @@ def _with_bars(source: Source, pieces: Sequence[_Piece]) -> tuple[Source, list[_
 def _axis(root: Path, source: Source, pieces: Sequence[_Piece]) -> tuple[IntArray, bool]:
     """Return the union of all stamps, and whether every column has a row at each of them."""
     if not pieces:
-        raise InputError(f"{source.name}: there is no bar in its series from its start to its end")
+        raise NoBarsError(f"{source.name}: there is no bar in its series from its start to its end")
     step = source.timeframe.nanoseconds
     origin = min(int(piece.stamps[0]) for piece in pieces)
     n_slots = (max(int(piece.stamps[-1]) for piece in pieces) - origin) // step + 1
