@@ -16,6 +16,7 @@ from engine.cli.data_documents import (
 )
 from engine.cli.data_import import import_
 from engine.cli.data_pull import pull
+from engine.cli.data_record import record
 from engine.cli.data_screen import (
     Mark,
     make_console,
@@ -156,6 +157,7 @@ def show(
 app.command("import")(import_)
 app.command("audit")(audit)
 app.command("pull")(pull)
+app.command("record")(record)
 app.command("sync")(sync)
 app.command("verify")(verify)
 app.command("corrections")(corrections)

@@ -1,6 +1,7 @@
 """What `engine data pull` and `engine data sync` share: the edge of the program, screen, documents."""
 
 import os
+import re
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from engine.cli.data_documents import iso
 from engine.cli.data_screen import Mark, print_lines, print_verdict
 from engine.cli.progress import ScreenReporter
 from engine.domain.errors import InputError
+from engine.domain.time import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
     from engine.data.ingestion.outcome import Summary
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 CORRECTIONS_SHOWN = 5
 CORRECTIONS_IN_JSON = 1000
+
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class ScreenListener:
@@ -98,6 +103,20 @@ def stamp_of(option: str, text: str) -> int:
     if not 0 <= stamp < 2**62:
         raise InputError(f"{option}: must be from 1970 to 2116, was {text}")
     return stamp
+
+
+def duration_of(option: str, text: str) -> int:
+    """Return a time like 30s, 10m or 1h in nanoseconds.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise InputError(f"{option}: must be a time like 30s, 10m or 1h, was {text!r}")
+    return int(found[1]) * _SECONDS[found[2]] * NANOSECONDS_PER_SECOND
 
 
 def summary_document(summary: "Summary", corrections: "list[Correction]") -> dict[str, Any]:

@@ -69,7 +69,7 @@ def pull(
     request = PullRequest(
         name=name,
         provider=provider,
-        symbols=_symbols(symbols, universe),
+        symbols=symbols_of(symbols, universe),
         timeframes=tuple(timeframe or [Timeframe.HOUR_1]),
         start=stamp_of("--start", start),
         stop=None if stop is None else stamp_of("--stop", stop),
@@ -96,7 +96,14 @@ def pull(
         raise typer.Exit(NOT_COMPLETE)
 
 
-def _symbols(listed: str | None, universe: str | None) -> tuple[str, ...]:
+def symbols_of(listed: str | None, universe: str | None) -> tuple[str, ...]:
+    """Return the symbols that were named, or those of a universe.
+
+    Raises
+    ------
+    InputError
+        Unless exactly one of them is stated.
+    """
     if (listed is None) == (universe is None):
         raise InputError("--symbols, --universe: state one of them, e.g. --symbols BTC/USD,ETH/USD")
     if universe is not None:

@@ -10,6 +10,7 @@ from engine.cli.data_documents import print_json
 from engine.cli.data_ingestion import (
     ScreenListener,
     corrections_of,
+    duration_of,
     machine_access,
     print_summary,
     screen_reporter,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 NOT_COMPLETE = 1
 
-_PACE = re.compile(r"([1-9][0-9]{0,4})([mh])")
 _NIGHT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _MINUTE = 60 * 10**9
 
@@ -118,13 +118,10 @@ def _depth(*, full: bool) -> "Depth":
 def _schedule(every: str, nightly: str) -> "Schedule":
     from engine.data.ingestion.schedule import Schedule
 
-    pace, night = _PACE.fullmatch(every), _NIGHT.fullmatch(nightly)
-    if pace is None:
-        raise InputError(f"--every: must be a pace like 30m or 1h, was {every!r}")
+    pace, night = duration_of("--every", every), _NIGHT.fullmatch(nightly)
     if night is None:
         raise InputError(f"--nightly: must be a time like 03:00, was {nightly!r}")
-    minutes = int(pace[1]) * (60 if pace[2] == "h" else 1)
     try:
-        return Schedule(every=minutes * _MINUTE, nightly=(int(night[1]) * 60 + int(night[2])) * _MINUTE)
+        return Schedule(every=pace, nightly=(int(night[1]) * 60 + int(night[2])) * _MINUTE)
     except InvalidValueError as wrong:
         raise InputError(f"--every: {wrong}") from None

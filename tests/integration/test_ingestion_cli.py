@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from engine.cli import data_pull, data_sync, data_verify
+from engine.cli import data_pull, data_record, data_sync, data_verify
 from engine.data import catalogue
+from engine.data.series import SeriesKey, SeriesKind
 from engine.domain.errors import InputError
 from engine.domain.time import NANOSECONDS_PER_DAY
 from engine.sandbox.background import BackgroundSandbox, in_background
@@ -182,7 +183,7 @@ def test_a_name_that_stands_for_another_data_set_is_refused(exchange: Background
     [
         (["--once", "--every", "30m"], "--once, --every"),
         (["--every", "7m"], "--every: schedule: every must be"),
-        (["--every", "often"], "--every: must be a pace"),
+        (["--every", "often"], "--every: must be a time like 30s, 10m or 1h"),
         (["--every", "30m", "--nightly", "25:00"], "--nightly: must be a time"),
         (["--provider", "krakn"], "did you mean kraken"),
         ([], "holds no bars"),
@@ -207,8 +208,8 @@ def started(module: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def test_a_universe_is_pulled_by_its_name() -> None:
-    assert len(data_pull._symbols(None, "UNIVERSE_V1")) == 30
-    assert data_pull._symbols(" BTC/USD, ETH/USD,", None) == ("BTC/USD", "ETH/USD")
+    assert len(data_pull.symbols_of(None, "UNIVERSE_V1")) == 30
+    assert data_pull.symbols_of(" BTC/USD, ETH/USD,", None) == ("BTC/USD", "ETH/USD")
 
 
 def test_a_sync_on_a_schedule_looks_at_once_and_waits_until_ctrl_c(exchange: BackgroundSandbox) -> None:
@@ -256,3 +257,63 @@ def test_ctrl_c_ends_a_pull_and_the_same_command_goes_on(exchange: BackgroundSan
     assert told["complete"] is True
     assert told["counts"]["late"] == told["counts"]["corrected"] == 0
     assert held + told["counts"]["new"] == sum(len(lake.read(key)) for key in lake.series())
+
+
+def quotes_of(symbol: str) -> SeriesKey:
+    return SeriesKey(venue="kraken@sandbox", kind=SeriesKind.QUOTES, instrument=symbol)
+
+
+def test_a_recording_says_what_is_in_the_lake(exchange: BackgroundSandbox) -> None:
+    options = ["--symbols", "BTC/USD,ETH/USD", "--for", "3s", "--every", "1s", "--url", exchange.url]
+    told = document(CliRunner().invoke(data_record.app, [*options, "--kind", "book", "--json"]))
+
+    series = {line["instrument"]: line["moments"] for line in told["series"]}
+    assert set(series) == {"BTC/USD", "ETH/USD"}
+    assert told["replies"] == sum(series.values()) >= 4
+    key = SeriesKey(venue="kraken@sandbox", kind=SeriesKind.BOOK, instrument="BTC/USD")
+    assert len(catalogue.lake().read_book(key)) == 10 * series["BTC/USD"]
+
+
+def test_a_recording_that_is_killed_loses_no_more_than_was_not_flushed(
+    exchange: BackgroundSandbox, home: Path
+) -> None:
+    options = ["--symbols", "BTC/USD,ETH/USD", "--every", "1s", "--flush", "2s", "--url", exchange.url]
+    process = started("data_record", *options)
+    try:
+        until = time.monotonic() + 60
+        parts = home / "state" / "lake" / "quotes"
+        while time.monotonic() < until and len(list(parts.rglob("part-*.parquet"))) < 4:
+            time.sleep(0.05)
+        killed_at = time.time_ns()  # noqa: TID251
+    finally:
+        process.kill()
+    process.communicate(timeout=30)
+
+    lake = catalogue.lake()
+    assert lake.verify() == []
+    held = lake.read_book(quotes_of("ETH/USD"))
+    assert len(held) >= 2
+    # Two seconds in hand, one to the next look, and what it takes to write.
+    assert killed_at - int(held.stamps[-1]) < 6 * 10**9
+    again = CliRunner().invoke(data_record.app, [*options, "--for", "2s"])
+    assert again.exit_code == 0, again.exception
+    whole = lake.read_book(quotes_of("ETH/USD"))
+    assert whole.stamps[: len(held)].tolist() == held.stamps.tolist()
+    assert len(whole) > len(held)
+    assert lake.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--symbols, --universe: state one of them"),
+        (["--symbols", "BTC/USD", "--for", "soon"], "--for: must be a time like 30s, 10m or 1h, was 'soon'"),
+        (["--symbols", "BTC/USD", "--venue", "krakn"], "did you mean kraken?"),
+        (["--symbols", "AAPL"], "AAPL is stocks"),
+    ],
+)
+def test_a_recording_that_cannot_be_is_one_error(options: list[str], message: str) -> None:
+    result = CliRunner().invoke(data_record.app, options)
+
+    assert isinstance(result.exception, InputError)
+    assert message in str(result.exception)

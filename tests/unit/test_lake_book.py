@@ -35,7 +35,9 @@ def book(second: int, *levels: tuple[float, float]) -> BookSeries:
 
 def rows(series: BookSeries) -> list[tuple[int, int, float, float]]:
     seconds = (series.stamps - START) // SECOND
-    return list(zip(seconds.tolist(), series.levels.tolist(), series.bid.tolist(), series.ask.tolist()))
+    return list(
+        zip(seconds.tolist(), series.levels.tolist(), series.bid.tolist(), series.ask.tolist(), strict=True)
+    )
 
 
 def append(

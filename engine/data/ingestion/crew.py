@@ -14,7 +14,7 @@ from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.finality import GRACE
 from engine.data.providers.opening import Access, bucket_of, open_provider
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Provider
+from engine.data.providers.port import Provider, Surroundings
 from engine.data.series import SeriesKey
 
 WORKERS: Final = 4
@@ -28,9 +28,11 @@ SANDBOX_REQUESTS_PER_SECOND: Final = 200.0
 _FIRST_WAIT_SECONDS: Final = 2.0
 # Who wants to stop waits no longer than this.
 _NAP_SECONDS: Final = 1.0
-_MAY_PASS: Final = frozenset(
+MAY_PASS: Final = frozenset(
     {ProviderCode.PROVIDER_ERROR, ProviderCode.RATE_LIMITED, ProviderCode.INVALID_DATA}
 )
+"""What a provider may do better when it is asked again later."""
+
 _OF_ONE_SYMBOL: Final = frozenset({ProviderCode.UNKNOWN_SYMBOL, ProviderCode.NOT_OFFERED})
 
 
@@ -90,10 +92,7 @@ def ingest_all(
     KeyboardInterrupt
         After every thread has put into the lake what it had in hand.
     """
-    world = access.surroundings
-    bucket = bucket_of(provider, world)
-    if is_sandbox:
-        bucket = Bucket(SANDBOX_REQUESTS_PER_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+    bucket = bucket_for(provider, access.surroundings, is_sandbox=is_sandbox)
     crew = _Crew(tasks, provider, lake, access, run, listener, grace, bucket)
     with ThreadPoolExecutor(max(1, min(workers, len(tasks))), thread_name_prefix="ingest") as pool:
         futures = [pool.submit(crew.work) for _ in range(max(1, min(workers, len(tasks))))]
@@ -105,6 +104,19 @@ def ingest_all(
     for future in futures:
         future.result()
     return tuple(crew.outcomes[task.key] for task in tasks)
+
+
+def bucket_for(provider: str, world: Surroundings, *, is_sandbox: bool) -> Bucket:
+    """Return a bucket at a provider's rate; a sandbox in its place may be asked as fast as it answers.
+
+    Raises
+    ------
+    ProviderError
+        UNKNOWN_PROVIDER.
+    """
+    if is_sandbox:
+        return Bucket(SANDBOX_REQUESTS_PER_SECOND, monotonic=world.monotonic, sleep=world.sleep)
+    return bucket_of(provider, world)
 
 
 class _Crew:
@@ -172,8 +184,8 @@ class _Crew:
                 ingestion.ingest(task.span)
                 return Outcome(key=task.key, counts=counts.plus(ingestion.counts))
             except ProviderError as failed:
-                again = failed.code in _MAY_PASS and number < ROUNDS - 1
-                if not again and failed.code not in _MAY_PASS | _OF_ONE_SYMBOL:
+                again = failed.code in MAY_PASS and number < ROUNDS - 1
+                if not again and failed.code not in MAY_PASS | _OF_ONE_SYMBOL:
                     raise
                 self._listener.failed(task.key, str(failed), again=again)
                 counts = counts.plus(ingestion.counts)

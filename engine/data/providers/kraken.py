@@ -24,9 +24,10 @@ from engine.data.providers.bars import (
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.finality import sift
+from engine.data.providers.kraken_book import read_depth, read_ticker
 from engine.data.providers.matrix import Capability, capability
 from engine.data.providers.patience import Bucket
-from engine.data.providers.port import Page, RulesSeen, Surroundings
+from engine.data.providers.port import BooksSeen, Page, RulesSeen, Surroundings
 from engine.data.providers.replies import (
     bar_series,
     broken,
@@ -168,6 +169,27 @@ class Kraken:
                 # The last trade is asked for again by who goes on from here: others may share its stamp.
                 cursor = max(cursor, int(trades.stamps[-1]) - _ROUNDING)
             yield Page(payload=payload, series=trades, cursor=cursor)
+
+    def fetch_quotes(self, symbols: Sequence[str]) -> BooksSeen:
+        """Return the best offers of some symbols by one request; of one without an offer, nothing."""
+        by_pair = {str(self._wire.market(symbol)["id"]): symbol for symbol in symbols}
+        request = {"pair": ",".join(by_pair)}
+        payload, books = self._wire.ask(
+            lambda: self._wire.client.publicGetTicker(request),
+            lambda _, reply: read_ticker(reply, self._surroundings.now()),
+        )
+        return BooksSeen(
+            payload=payload, books={by_pair[pair]: book for pair, book in books.items() if pair in by_pair}
+        )
+
+    def fetch_book(self, symbol: str, levels: int) -> BooksSeen:
+        """Return the best offers of a symbol, up to so many levels of each side."""
+        request = {"pair": str(self._wire.market(symbol)["id"]), "count": levels}
+        payload, book = self._wire.ask(
+            lambda: self._wire.client.publicGetDepth(request),
+            lambda _, reply: read_depth(reply, self._surroundings.now(), levels),
+        )
+        return BooksSeen(payload=payload, books={symbol: book})
 
     def _day_differences(
         self, symbol: str, timeframe: Timeframe, days: "_Days", start: int

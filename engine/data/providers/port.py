@@ -1,8 +1,8 @@
 """The one port of all providers: pages of bars or trades, each with the bytes that it came as."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from engine.data.actions import Dividend, Split
 from engine.data.market_rules import MarketRules
 from engine.data.providers.bars import Difference
 from engine.data.providers.matrix import Capability
-from engine.data.series import BarSeries, TradeSeries
+from engine.data.series import BarSeries, BookSeries, TradeSeries
 from engine.domain.time import Timeframe
 
 Series = TypeVar("Series", BarSeries, TradeSeries)
@@ -73,6 +73,14 @@ class RulesSeen:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BooksSeen:
+    """What is on offer at one moment, by symbol, and the bytes that say so."""
+
+    payload: bytes = field(repr=False)
+    books: Mapping[str, BookSeries]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Surroundings:
     """What a provider needs of the world, so that tests can stand in for it.
 
@@ -123,4 +131,17 @@ class Provider(Protocol):
 
     def fetch_trades(self, symbol: str, start: int, stop: int) -> Iterator[Page[TradeSeries]]:
         """Yield trades from `start` up to, not including, `stop` (UTC nanoseconds)."""
+        ...
+
+
+@runtime_checkable
+class Quoter(Protocol):
+    """A provider that shows what is on offer now."""
+
+    def fetch_quotes(self, symbols: Sequence[str]) -> BooksSeen:
+        """Return the best offers of some symbols; of one that has none, nothing."""
+        ...
+
+    def fetch_book(self, symbol: str, levels: int) -> BooksSeen:
+        """Return the best offers of a symbol, up to so many levels of each side."""
         ...
