@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import data_peer
-from benchmarks.data_work import OURS, SET, Cost, Done
+from benchmarks.data_work import OURS, Cost, Done
 from benchmarks.measure import REPOSITORY
 from benchmarks.minutes import INSTRUMENTS, SYMBOLS, write_minutes
 from engine.data.lake.lake import Lake
 from engine.data.series import BAR_VALUES
-from engine.domain.time import Calendar, Timeframe
 from engine.home import state_folder
 
 ROWS = 10_000_000
@@ -44,7 +43,7 @@ class DataTimes:
     Attributes
     ----------
     what
-        `import CSV`, `import Parquet`, `load` or `audit`.
+        `import CSV`, `import Parquet`, `freeze`, `load` or `audit`.
     wall_ratio, cpu_ratio
         Theirs / ours, median over interleaved pairs; 1 for ourselves.
     same
@@ -89,7 +88,7 @@ def measure_data(*, minutes: int = ROWS // INSTRUMENTS, year: int = MINUTES_OF_A
         _work("import", OURS, ours, file)
         _work("import", "pandas", theirs, file)
         file.unlink()
-        _freeze(ours)
+        found.append(_times("freeze", OURS, [_work("freeze", OURS, ours)]))
         places = {OURS: ours, **dict.fromkeys((data_peer.PIVOT, data_peer.COLUMNS), theirs)}
         found += _compared("load", {engine: [] for engine in places}, places)
         found += _compared("audit", {OURS: [], "pandas": []}, {OURS: ours, "pandas": theirs})
@@ -97,7 +96,7 @@ def measure_data(*, minutes: int = ROWS // INSTRUMENTS, year: int = MINUTES_OF_A
 
 
 def measure_bound(rows: int) -> list[DataTimes]:
-    """Measure the import of so many bars from CSV and from Parquet, and their audit, without a peer."""
+    """Measure the import of so many bars from CSV and from Parquet, and what follows, without a peer."""
     minutes = -(-rows // INSTRUMENTS)
     found = []
     with _folder(_BYTES_A_ROW * rows) as folder:
@@ -109,7 +108,8 @@ def measure_bound(rows: int) -> list[DataTimes]:
             file.unlink()
             if ending == "csv":
                 shutil.rmtree(lake)
-        found.append(_times("audit", OURS, [_work("audit", OURS, folder / "parquet")]))
+        found.append(_times("freeze", OURS, [_work("freeze", OURS, lake)]))
+        found.append(_times("audit", OURS, [_work("audit", OURS, lake)]))
     return found
 
 
@@ -210,11 +210,6 @@ def _times(
         cpu_ratio=statistics.median(theirs.cost.cpu_s / mine.cost.cpu_s for theirs, mine in pairs),
         same=same,
     )
-
-
-def _freeze(root: Path) -> None:
-    lake = Lake(root)
-    lake.freeze(SET, lake.series(), timeframe=Timeframe.MINUTE_1, calendar=Calendar.ALWAYS)
 
 
 def _are_same(lake: Lake, folder: Path) -> bool:

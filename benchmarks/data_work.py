@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from benchmarks import data_peer
 from benchmarks.memory import peak_mb
 from engine.data.audit import report
+from engine.data.lake import datasets
 from engine.data.lake.importing import Request, import_files
 from engine.data.lake.lake import Lake
-from engine.data.quality import Bars
+from engine.data.quality import Bars, each_of_panel
 from engine.data.series import BAR_VALUES
 from engine.domain.time import Calendar, Timeframe
 
@@ -74,6 +75,16 @@ def import_file(engine: str, folder: Path, source: Path) -> Done:
     return Done(rows=sum(appended.new for appended in found.values()), cost=cost)
 
 
+def freeze(engine: str, folder: Path) -> Done:
+    """Make a data set of what was imported: audited, sealed, with one hash. pandas has no such thing."""
+    assert engine == OURS
+    lake = Lake(folder)
+    frozen, cost = _timed(
+        lambda: lake.freeze(SET, lake.series(), timeframe=Timeframe.MINUTE_1, calendar=Calendar.ALWAYS)
+    )
+    return Done(rows=frozen.manifest.rows * len(frozen.instruments), cost=cost)
+
+
 def load(engine: str, folder: Path) -> Done:
     """Bring what was imported into five arrays of shape (T, N)."""
     if engine != OURS:
@@ -103,16 +114,9 @@ def audit(engine: str, folder: Path) -> Done:
 
 
 def _each(lake: Lake) -> Iterator[Bars]:
-    """Yield the bars of each series of a lake, so that memory holds those of one."""
-    for key in lake.series():
-        bars = lake.read(key)
-        yield Bars(
-            symbol=key.instrument,
-            file=str(key),
-            rows=np.arange(1, len(bars) + 1),
-            stamps=bars.stamps,
-            **{name: getattr(bars, name) for name in BAR_VALUES},
-        )
+    """Yield the bars of each instrument as `engine data audit` does, the sealed ones too."""
+    for panel in datasets.each(lake.root, lake.version(SET)):
+        yield from each_of_panel(panel)
 
 
 def _timed(work: Callable[[], _Result]) -> tuple[_Result, Cost]:
@@ -130,10 +134,10 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def do(what: str, engine: str, folder: Path, *source: Path) -> Done:
-    """Do one piece of work: `import`, `load` or `audit`."""
+    """Do one piece of work: `import`, `freeze`, `load` or `audit`."""
     if what == "import":
         return import_file(engine, folder, *source)
-    return {"load": load, "audit": audit}[what](engine, folder)
+    return {"freeze": freeze, "load": load, "audit": audit}[what](engine, folder)
 
 
 def main(what: str, engine: str, *paths: str) -> None:

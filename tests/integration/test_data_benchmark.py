@@ -39,6 +39,7 @@ def test_both_engines_hold_the_same_bars_and_the_table_has_a_line_each() -> None
         ("import CSV", "pandas, pyarrow reader", True),
         ("import Parquet", "gauntlet", None),
         ("import Parquet", "pandas", True),
+        ("freeze", "gauntlet", None),
         ("load", "gauntlet", None),
         ("load", "pandas, pivot", True),
         ("load", "pandas, columns", True),
@@ -75,7 +76,7 @@ def test_more_memory_than_allowed_fails_the_command(tmp_path: Path, monkeypatch:
     path = tmp_path / "bench.json"
     assert command.main(["data", "--rows", "9000", "--json", str(path)]) == 0
     works = json.loads(path.read_text("utf-8"))["data"]["works"]
-    assert [work["what"] for work in works] == ["import CSV", "import Parquet", "audit"]
+    assert [work["what"] for work in works] == ["import CSV", "import Parquet", "freeze", "audit"]
     monkeypatch.setattr(data, "PEAK_MB_MAX", 1.0)
 
     assert command.main(["data", "--rows", "9000"]) == 1
