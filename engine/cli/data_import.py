@@ -19,6 +19,7 @@ from engine.cli.data_screen import (
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment
 from engine.domain.time import Calendar, Timeframe
+from engine.domain.venue import CalendarPolicy
 
 if TYPE_CHECKING:
     from engine.data.lake.appending import Appended
@@ -49,6 +50,9 @@ def import_(
             help="When bars are expected. Not stated: XNYS if no bar falls on a weekend, else 24/7."
         ),
     ] = None,
+    calendar_policy: Annotated[
+        CalendarPolicy, typer.Option(help="What becomes of instruments that keep different calendars.")
+    ] = CalendarPolicy.REFUSE,
     adjustment: Annotated[
         Adjustment | None,
         typer.Option(
@@ -81,7 +85,9 @@ def import_(
                 "--lake: keeps prices as they are printed and replaces nothing; "
                 "leave out --adjustment and --replace"
             )
-        _import_into_lake(name, tuple(paths), timeframe, timezone, calendar, as_json=as_json)
+        _import_into_lake(
+            name, tuple(paths), timeframe, timezone, calendar, policy=calendar_policy, as_json=as_json
+        )
         return
     from engine.data.importer import ImportRefusedError, Request, import_files
 
@@ -91,6 +97,7 @@ def import_(
         timeframe=timeframe,
         timezone=timezone,
         calendar=calendar,
+        calendar_policy=calendar_policy,
         adjustment=adjustment,
         replace=replace,
     )
@@ -123,6 +130,7 @@ def _import_into_lake(
     timezone: str | None,
     calendar: Calendar,
     *,
+    policy: CalendarPolicy,
     as_json: bool,
 ) -> None:
     """Append files to the series of `file:NAME`, and freeze them."""
@@ -146,7 +154,7 @@ def _import_into_lake(
     found = import_files(lake, request)
     # What earlier imports brought belongs to the data set, also where these files have nothing of it.
     keys = [key for key in lake.series() if key.venue == request.venue and key.timeframe is timeframe]
-    frozen = lake.freeze(name, keys, timeframe=timeframe, calendar=calendar)
+    frozen = lake.freeze(name, keys, timeframe=timeframe, calendar=calendar, calendar_policy=policy)
     _tell_of_lake(frozen, found, as_json=as_json)
 
 

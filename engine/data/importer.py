@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data import catalogue, quality, store, validity
+from engine.data.audit.marks import subset
 from engine.data.audit.report import audit
 from engine.data.calendars import session_labels
 from engine.data.columns import RANGE, Columns, recognise
@@ -19,9 +20,11 @@ from engine.data.packaged import PACKAGED
 from engine.data.quality import Bars
 from engine.data.reading import RawTable, find_files, numbers, read, symbol_from
 from engine.data.stamps import parse, zone_named
+from engine.data.venues import groups, joined
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, FloatArray, Instrument, IntArray, Panel
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+from engine.domain.venue import CalendarPolicy
 
 STORED_PER_KIND = 100
 """Warnings of one kind that a manifest keeps; how many there were is kept as well."""
@@ -53,6 +56,8 @@ class Request:
         Of stamps that carry no offset; None where none was stated.
     calendar
         None: taken from whether bars fall on weekends.
+    calendar_policy
+        What becomes of instruments that keep different calendars.
     adjustment
         What was done to the prices. None: as traded, or, if there is a column of adjusted closes, all prices
         of a row are brought to it and the set is `total_return`.
@@ -65,6 +70,7 @@ class Request:
     timeframe: Timeframe
     timezone: str | None = None
     calendar: Calendar | None = None
+    calendar_policy: CalendarPolicy = CalendarPolicy.REFUSE
     adjustment: Adjustment | None = None
     replace: bool = False
 
@@ -84,7 +90,7 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
     Raises
     ------
     InputError
-        If the name, a path or the time zone cannot be used.
+        If the name, a path or the time zone cannot be used, or calendars differ and the policy refuses that.
     ImportRefusedError
         If the files have errors; then nothing is written.
     """
@@ -104,6 +110,13 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         raise ImportRefusedError(request.name, _in_file_order(findings, files))
     parts = sorted((_adjusted(part, request.adjustment) for part in parts), key=lambda part: part.bars.symbol)
     panel = _panel(request, calendar, parts)
+    of_groups = groups(panel, request.calendar_policy)
+    if of_groups:
+        panel = joined(panel, of_groups)
+        parts = [
+            replace(part, bars=subset(part.bars, np.isin(part.bars.stamps, panel.timestamps)))
+            for part in parts
+        ]
     audited = audit((part.bars for part in parts), request.timeframe, calendar, name=request.name)
     warnings = audited.findings()
     manifest = describe(

@@ -616,3 +616,37 @@ def test_audit_of_bars_with_errors_exits_1() -> None:
     assert "✕ mine   1 errors, 0 warnings" in result.output
     assert "mine, NASDAQ, row 8, 1999-01-13 00:00 UTC: high is below low" in result.output
     assert parsed["errors"] == {"high_below_low": 1}
+
+
+# ------------------------------------------------------------------------------------------- two calendars
+
+
+def calendar_files(folder: Path) -> tuple[Path, Path]:
+    """Write six weeks of a share and of something that never closes."""
+    paths = []
+    for name, days in (("AAPL", pd.bdate_range("2020-02-03", periods=30)), ("BTC-USD", None)):
+        dates = days if days is not None else pd.date_range("2020-02-03", periods=42)
+        rows = [f"{date:%Y-%m-%d},10,12,9,11,{100 + number}\n" for number, date in enumerate(dates)]
+        paths.append(written(folder, HEADER + "".join(rows), f"{name}.csv"))
+    return paths[0], paths[1]
+
+
+def test_instruments_with_two_calendars_are_refused_with_both_ways_on(tmp_path: Path) -> None:
+    result = imported(*calendar_files(tmp_path))
+
+    assert result.exit_code == 2
+    assert "different calendars (BTC-USD keeps 24/7; AAPL keeps XNYS)" in result.stderr
+    assert store.names() == ()
+
+
+def test_where_they_are_joined_no_weekend_is_in_the_set(tmp_path: Path) -> None:
+    more = ("--calendar", "XNYS", "--calendar-policy", "inner_join")
+
+    result = imported(*calendar_files(tmp_path), more=(*more, "--json"))
+
+    told = document(result)
+    # Presidents' day, a Monday, was no session of either file: both have a bar there, and a warning.
+    assert (told["rows"], told["calendar"]) == (30, "XNYS")
+    assert told["warning_counts"]["outside_calendar"] == 2
+    panel = catalogue.load("mine")
+    assert np.isfinite(panel.close).all()
