@@ -113,7 +113,7 @@ def paper(
             from engine.cli.paper_screen import PaperScreen
             from engine.session.session import Ending
 
-            screen = PaperScreen(is_silent=as_json)
+            screen = PaperScreen(is_silent=as_json, url=url)
             wish = _Wish(screen=screen, stopped=stopped, speed=bars_a_second, url=url)
             running = _open(order, wish) if order is not None else _go_on(str(session))
         with running.journal:

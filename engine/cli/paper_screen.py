@@ -43,10 +43,13 @@ class PaperScreen:
     ----------
     is_silent
         A script reads the result, nobody watches.
+    url
+        Where the exchange listens, if that was said: the command that goes on has to say it again.
     """
 
-    def __init__(self, *, is_silent: bool) -> None:
+    def __init__(self, *, is_silent: bool, url: str | None) -> None:
         self._is_silent = is_silent
+        self._url = url
         self._is_terminal = sys.stderr.isatty()
         self._bars = 0
         self._notes: list[str] = []
@@ -119,7 +122,8 @@ class PaperScreen:
         option = f"--session {session.session_id}"
         first, second = f"engine parity {option}", f"engine status {option}"
         if ending is Ending.INTERRUPTED:
-            first, second = f"engine paper {option}", first
+            url = "" if self._url is None else f" --url {self._url}"
+            first, second = f"engine paper {option}{url}", first
         typer.echo(f"\n  next      {first}\n            {second}\n  journal   {said['journal']}")
 
     def document(self, session: "Session", ending: Ending) -> dict[str, Any]:

@@ -124,8 +124,8 @@ class Incoming:
             elif now > due + STALE_AFTER:
                 self._hindered(
                     Hindrance.DATA_STALE,
-                    f"it is {_iso(now)} at the exchange, and nothing was traded there since the bar of "
-                    f"{_iso(start)} began to close; nothing is decided until something is",
+                    f"it is {_iso(now)} at the exchange, which shows no trade after the bar of {_iso(start)}; "
+                    "nothing is decided until it does",
                 )
             left = (due - now) / NANOSECONDS_PER_SECOND
             self._wait(min(self._look_seconds_max, left) if left > 0 else self._look_seconds_max)
