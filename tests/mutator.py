@@ -10,6 +10,8 @@ from functools import cache
 
 import numpy as np
 
+from engine.data.audit.marks import subset
+from engine.data.audit.neighbours import robust_sigma
 from engine.data.calendars import expected_opens
 from engine.data.findings import Finding, Kind
 from engine.data.quality import Bars
@@ -21,6 +23,9 @@ EDGE = 60
 """Defects stay this many bars away from both ends: beyond them there is nobody to compare with."""
 
 PRICES = ("open", "high", "low", "close")
+
+SPLIT_RATIOS = (2.0, 3.0, 1.5, 4.0, 5.0, 7.0, 10.0, 20.0, 1 / 2, 1 / 3, 1 / 5, 1 / 10, 1 / 20)
+"""New shares for one old one; below 1 they were put together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,9 +119,8 @@ def _stamps(size: int, timeframe: Timeframe, calendar: Calendar) -> IntArray:
 
 
 def sigma_at(bars: Bars, at: int) -> float:
-    """Return the robust standard deviation of moves around a bar, told without the code under test."""
-    closes = np.log(bars.close[max(0, at - 26) : at + 26])
-    return float(max(1.4826 * np.median(np.abs(np.diff(closes))), 1e-5))
+    """Return the unit of bad ticks at a bar that has none: one robust sigma as the audit defines it."""
+    return float(robust_sigma(np.log(bars.close))[at])
 
 
 # ------------------------------------------------------------------------------------------- structure
@@ -160,7 +164,7 @@ def bad_price(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> 
     """Put in a price that is none."""
     del timeframe
     at = int(random.integers(0, len(bars.stamps)))
-    name = str(random.choice(PRICES))
+    name = str(random.choice(prices_of(bars)))
     value = float(random.choice([0.0, -1.0, -float(bars.close[at]), np.nan, np.inf]))
     kind = Kind.PRICE_NOT_POSITIVE if np.isfinite(value) else Kind.NOT_A_NUMBER
     return _mutated(with_value(bars, name, at, value), {at + 1}, kind, text(value))
@@ -212,6 +216,9 @@ def bad_tick_of(sigmas: float) -> Mutation:
         del timeframe
         at = _inside(bars, random)
         factor = float(np.exp(sigmas * sigma_at(bars, at) * random.choice([-1, 1])))
+        if bars.open is None:
+            value = float(bars.close[at]) * factor
+            return _mutated(with_value(bars, "close", at, value), {at + 1}, Kind.BAD_TICK, text(value))
         name = str(random.choice(["open", "close", "high", "low", "whole bar"]))
         open_, close = float(_of(bars, "open")[at]), float(bars.close[at])
         if name == "whole bar":
@@ -254,11 +261,12 @@ def flat(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> Mutat
     """Let the price stand still, with some volume or with none."""
     del timeframe
     at, count = _inside(bars, random), int(random.integers(6, 40))
-    price = float(bars.close[at - 1])
-    fields = {name: _of(bars, name).copy() for name in (*PRICES, "volume")}
-    for name in PRICES:
-        fields[name][at : at + count] = price
-    if random.random() < 0.5:
+    names = prices_of(bars)
+    fields = {name: _of(bars, name).copy() for name in names}
+    for values in fields.values():
+        values[at : at + count] = bars.close[at - 1]
+    if bars.volume is not None and random.random() < 0.5:
+        fields["volume"] = bars.volume.copy()
         fields["volume"][at : at + count] = 0.0
     changed = with_fields(bars, fields)
     # The bar after may go on where the price stood.
@@ -269,11 +277,13 @@ def split(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> Muta
     """Split shares without adjusting what came before."""
     del timeframe
     at = _inside(bars, random)
-    ratio = float(random.choice([1.5, 2, 3, 4, 5, 7, 10, 20, 0.5, 0.2, 0.1, 0.05]))
+    ratio = float(random.choice(SPLIT_RATIOS))
     changed = scaled(bars, at, len(bars.stamps), 1 / ratio)
-    volume = _of(bars, "volume").copy()
-    volume[at:] *= ratio
-    return _mutated(replace(changed, volume=volume), {at + 1}, Kind.SUSPECTED_SPLIT, "->")
+    if bars.volume is not None:
+        volume = bars.volume.copy()
+        volume[at:] *= ratio
+        changed = replace(changed, volume=volume)
+    return _mutated(changed, {at + 1}, Kind.SUSPECTED_SPLIT, "->")
 
 
 def reuse(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> Mutated:
@@ -284,17 +294,19 @@ def reuse(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> Muta
     factor = float(np.exp(random.uniform(np.log(1.6), np.log(20)) * random.choice([-1, 1])))
     other = scaled(bars, at, size, factor)
     power = float(random.choice([0.3, 1.0, 3.0]))
-    fields = {name: _of(other, name).copy() for name in PRICES}
-    start = float(fields["open"][at])
-    for name in PRICES:
-        fields[name][at:] = start * (fields[name][at:] / start) ** power
-    volume = _of(bars, "volume").copy()
-    volume[at:] *= float(np.exp(random.uniform(np.log(10), np.log(1000)) * random.choice([-1, 1]))) / factor
+    fields = {name: _of(other, name).copy() for name in prices_of(bars)}
+    start = float(fields[prices_of(bars)[0]][at])
+    for values in fields.values():
+        values[at:] = start * (values[at:] / start) ** power
+    if bars.volume is not None:
+        size_factor = float(np.exp(random.uniform(np.log(10), np.log(1000)) * random.choice([-1, 1])))
+        fields["volume"] = bars.volume.copy()
+        fields["volume"][at:] *= size_factor / factor
     stamps = bars.stamps.copy()
     if random.random() < 0.5:
         stamps[at:] += int(random.integers(30, 300)) * 7 * NANOSECONDS_PER_DAY
     del timeframe
-    changed = replace(with_fields(other, fields | {"volume": volume}), stamps=stamps)
+    changed = replace(with_fields(other, fields), stamps=stamps)
     return _mutated(changed, {at + 1}, Kind.IDENTITY_BREAK, "->")
 
 
@@ -328,10 +340,19 @@ STRUCTURAL: dict[str, Mutation] = {
 
 STATISTICAL: dict[str, Mutation] = {
     "tick": bad_tick,
+    "tick of 8 sigmas": bad_tick_of(8.0),
     "spike": volume_spike,
     "split": split,
     "reuse": reuse,
 }
+
+NEEDS_OPENS = frozenset({"bounds", "frozen"})
+NEEDS_VOLUME = frozenset({"volume", "frozen", "spike", "reuse"})
+
+
+def applies(name: str, bars: Bars) -> bool:
+    """Return whether bars have what a mutation changes: without volume another company is a price only."""
+    return not ((bars.open is None and name in NEEDS_OPENS) or (bars.volume is None and name in NEEDS_VOLUME))
 
 
 def day_of(bars: Bars, at: int) -> str:
@@ -344,10 +365,14 @@ def text(value: float) -> str:
     return np.format_float_positional(value, trim="-")
 
 
+def prices_of(bars: Bars) -> tuple[str, ...]:
+    """Return the prices that bars have."""
+    return PRICES if bars.open is not None else ("close",)
+
+
 def taken(bars: Bars, order: IntArray) -> Bars:
     """Return rows in another order, counted anew."""
-    fields = {name: _of(bars, name)[order] for name in (*PRICES, "volume")}
-    return with_fields(replace(bars, rows=np.arange(1, len(order) + 1), stamps=bars.stamps[order]), fields)
+    return replace(subset(bars, order), rows=np.arange(1, len(order) + 1))
 
 
 def with_value(bars: Bars, name: str, at: int, value: float) -> Bars:
@@ -359,7 +384,7 @@ def with_value(bars: Bars, name: str, at: int, value: float) -> Bars:
 
 def scaled(bars: Bars, start: int, stop: int, factor: float) -> Bars:
     """Return bars with the prices of some rows multiplied."""
-    fields = {name: _of(bars, name).copy() for name in PRICES}
+    fields = {name: _of(bars, name).copy() for name in prices_of(bars)}
     for values in fields.values():
         values[start:stop] *= factor
     return with_fields(bars, fields)
@@ -367,15 +392,7 @@ def scaled(bars: Bars, start: int, stop: int, factor: float) -> Bars:
 
 def with_fields(bars: Bars, fields: dict[str, FloatArray]) -> Bars:
     """Return bars with other columns."""
-    every = {name: _of(bars, name) for name in (*PRICES, "volume")} | fields
-    return replace(
-        bars,
-        open=every["open"],
-        high=every["high"],
-        low=every["low"],
-        close=every["close"],
-        volume=every["volume"],
-    )
+    return replace(bars, **fields)  # type: ignore[arg-type]  # Columns only.
 
 
 def _of(bars: Bars, name: str) -> FloatArray:

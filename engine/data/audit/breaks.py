@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.data.audit.marks import Marks, number
-from engine.data.audit.neighbours import Surroundings
+from engine.data.audit.neighbours import Surroundings, gap_sigma
 from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray, IntArray
@@ -11,23 +11,39 @@ from engine.domain.time import NANOSECONDS_PER_DAY
 
 RATIOS = np.array([1.25, 4 / 3, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000])
 BREAK_SIGMAS = 8.0
+BREAK_SIGMAS_OF_CLOSES = 6.0
 SMALLEST_BREAK = 0.18
 """In logarithms: smaller jumps over night are news."""
 
+WITNESS_SIGMAS = 4.0
+"""A jump of this size of another instrument says that the market jumped."""
+
+_GAPS = 1.5
+"""Robust deviations of steps between bars that a jump is judged by, if those of moves are not less.
+
+Where trading never stops nothing happens between bars, however wild the market is.
+"""
+
 _TOLERANCE_SIGMAS = 4.0
 _TOLERANCE = (0.02, 0.10)
-_TOLERANCE_OF_CLOSES = (0.02, 0.06)
+_TOLERANCE_OF_CLOSES = (0.02, 0.25)
 _STRANGE_RATIO = 1.5
 _BARS_OF_NEWS = 20
 _LARGEST_NEWS = 0.9
 _BARS_OF_TREMOR = 10
-_TREMBLES = 2.5
+_TREMBLES = 4.0
 _TRADED_ON = (5.0, 2.5)
 """Times the median volume before and after a bar that its own is, if all traded on the news of its night."""
 
 _SMALL_RATIO = 1.4
 _SMALL_RATIO_TOLERANCE = 0.03
-_SETTLES_WITHIN = 0.35
+_COMMON_RATIO = 1.6
+"""Closes alone jump by less than this on news too: a split by so little has to be a clearer one."""
+
+_COMMON_BREAK_SIGMAS = 7.0
+_COMMON_TOLERANCE_SIGMAS = 2.0
+_COMMON_TOLERANCE = (0.02, 0.06)
+_SETTLES_WITHIN = 0.5
 _BARS_AROUND = 5
 _BARS_OF_CHARACTER = 40
 _OTHER_VOLUME = 4.0
@@ -44,7 +60,10 @@ def break_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     jump = _jumps(around)
     sigma = np.maximum(_beside(around.sigma, -1), _beside(around.sigma, 1))
     sigma *= np.sqrt(np.minimum(around.elapsed, _DRIFT_BARS))
-    apart = (np.abs(jump) > np.maximum(BREAK_SIGMAS * sigma, SMALLEST_BREAK)) & _stays(around.close, jump)
+    sigmas = BREAK_SIGMAS_OF_CLOSES
+    if around.open is not None:
+        sigma, sigmas = np.minimum(sigma, _GAPS * gap_sigma(around)), BREAK_SIGMAS
+    apart = (np.abs(jump) > np.maximum(sigmas * sigma, SMALLEST_BREAK)) & _stays(around.close, jump)
     paused = np.zeros(len(jump), dtype=bool)
     paused[1:] = np.diff(bars.stamps) > _LONG_PAUSE_DAYS * NANOSECONDS_PER_DAY
     candidates = np.flatnonzero(apart | paused)
@@ -59,8 +78,7 @@ def break_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     strange &= around.open is not None
     splits = candidates[simple]
     breaks = candidates[other | strange | (paused[candidates] & apart[candidates])]
-    found = [_splits(bars, splits, jump, sigma), _identities(bars, breaks, jump, sigma)]
-    return [marks for marks in found if len(marks)]
+    return [_splits(bars, splits, jump, sigma), _identities(bars, breaks, jump, sigma)]
 
 
 def _jumps(around: Surroundings) -> FloatArray:
@@ -88,11 +106,11 @@ def _is_news(bars: Bars, around: Surroundings, at: int, jump: float) -> bool:
     past, future = slice(max(1, at - _BARS_OF_NEWS), at), slice(at + 1, at + 1 + _BARS_OF_NEWS)
     if at - past.start < _BARS_AROUND or len(around.moves[future]) < _BARS_AROUND:
         return False
-    if abs(jump) > _LARGEST_NEWS:
-        return False
     if bars.volume is None:
         tremor = float(np.median(np.abs(around.moves[future][:_BARS_OF_TREMOR])))
         return tremor > _TREMBLES * float(np.median(np.abs(around.moves[past])))
+    if abs(jump) > _LARGEST_NEWS:
+        return False
     # A split multiplies shares by what it divides the price by: volumes before it count in shares of after
     # it.
     before = float(np.median(bars.volume[past])) * max(1.0, float(np.exp(-jump)))
@@ -110,11 +128,16 @@ def _is_simple(jump: FloatArray, sigma: FloatArray, *, between: bool) -> BoolArr
         Whether opens say that it happened between bars; else small ratios are news.
     """
     nearest = _nearest(jump)
-    tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *(_TOLERANCE if between else _TOLERANCE_OF_CLOSES))
-    if not between:
-        tolerance = np.where(nearest < _SMALL_RATIO, 0.0, tolerance)
-    tolerance = np.where(nearest < _SMALL_RATIO, np.minimum(tolerance, _SMALL_RATIO_TOLERANCE), tolerance)
-    return np.asarray(np.abs(np.abs(jump) - np.log(nearest)) < tolerance)
+    size = np.abs(jump)
+    if between:
+        tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *_TOLERANCE)
+        tolerance = np.where(nearest < _SMALL_RATIO, np.minimum(tolerance, _SMALL_RATIO_TOLERANCE), tolerance)
+    else:
+        tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *_TOLERANCE_OF_CLOSES)
+        common = np.clip(_COMMON_TOLERANCE_SIGMAS * sigma, *_COMMON_TOLERANCE)
+        clear = (nearest > _SMALL_RATIO) & (size > _COMMON_BREAK_SIGMAS * sigma)
+        tolerance = np.where(nearest < _COMMON_RATIO, np.where(clear, common, 0.0), tolerance)
+    return np.asarray(np.abs(size - np.log(nearest)) < tolerance)
 
 
 def _nearest(jump: FloatArray) -> FloatArray:
@@ -152,8 +175,16 @@ def _splits(bars: Bars, at: IntArray, jump: FloatArray, sigma: FloatArray) -> Ma
         value = f"close {number(bars.close[bar - 1])} -> {number(bars.close[bar])}"
         return value, f"unadjusted split? the price changed by a factor of about {change} and stayed"
 
-    severity = np.abs(jump[at]) / (BREAK_SIGMAS * sigma[at])
-    return Marks(kind=Kind.SUSPECTED_SPLIT, bars=bars, at=at, severity=severity, tell=words)
+    side = np.where(jump > 0, 1, -1)
+    return Marks(
+        kind=Kind.SUSPECTED_SPLIT,
+        bars=bars,
+        at=at,
+        severity=np.abs(jump[at]) / (BREAK_SIGMAS * sigma[at]),
+        tell=words,
+        side=side[at],
+        witnesses=(bars.stamps + side)[np.abs(jump) > WITNESS_SIGMAS * sigma],
+    )
 
 
 def _identities(bars: Bars, at: IntArray, jump: FloatArray, sigma: FloatArray) -> Marks:

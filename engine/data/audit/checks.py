@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine.data.audit.breaks import break_marks
 from engine.data.audit.marks import Marks
 from engine.data.audit.neighbours import surroundings, with_known_volumes
@@ -11,6 +13,7 @@ from engine.data.audit.structure import dated, structure_marks, usable
 from engine.data.audit.ticks import tick_marks
 from engine.data.findings import Finding, Kind
 from engine.data.quality import Bars
+from engine.domain.panel import IntArray
 from engine.domain.time import Calendar, Timeframe
 
 
@@ -28,12 +31,15 @@ class Inspection:
         What the calendar expects between the first and the last of them; None without any.
     marks
         In the order of `Kind`.
+    witnesses
+        Shape (W,), `Marks.share_keys` of other instruments that these bars explain.
     """
 
     bars: Bars
     ordered: Bars
     plan: Schedule | None
     marks: tuple[Marks, ...]
+    witnesses: IntArray
 
     def findings(self, limit: int | None = None) -> list[Finding]:
         """Return findings, kinds in the order of `Kind`; with a limit the worst ones of each."""
@@ -59,10 +65,12 @@ def inspect(bars: Bars, timeframe: Timeframe, calendar: Calendar, *, now: int | 
         marks += session_marks(ordered, timeframe, calendar, plan)
     clean = with_known_volumes(usable(ordered))
     if len(clean.stamps):
-        around = surroundings(clean, timeframe)
+        assert plan is not None  # Bars that can be true are dated.
+        around = surroundings(clean, timeframe, plan.expected)
         marks += tick_marks(clean, around)
         marks += break_marks(clean, around)
         marks += stillness_marks(clean)
     order = list(Kind)
     found = sorted((entry for entry in marks if len(entry)), key=lambda entry: order.index(entry.kind))
-    return Inspection(bars=bars, ordered=ordered, plan=plan, marks=tuple(found))
+    witnesses = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *(entry.seen for entry in marks)]))
+    return Inspection(bars=bars, ordered=ordered, plan=plan, marks=tuple(found), witnesses=witnesses)

@@ -30,6 +30,9 @@ class Marks:
     side
         Shape (K,), +1 or -1 where prices went, if the same of other instruments would explain the place,
         else 0.
+    witnesses
+        Shape (W,), `share_keys` of all bars that would explain such a place of another instrument, told or
+        not; None where nothing would.
     """
 
     kind: Kind
@@ -38,6 +41,7 @@ class Marks:
     severity: FloatArray
     tell: Callable[[int], tuple[str, str]]
     side: IntArray | None = None
+    witnesses: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.at)
@@ -87,12 +91,26 @@ class Marks:
             severity=np.concatenate([self.severity, new.severity])[order],
             tell=tell,
             side=np.concatenate([self.sides, new.sides])[order],
+            witnesses=np.concatenate([self.seen, other.seen]),
         )
 
     @property
     def sides(self) -> IntArray:
         """`side`, 0 where nothing was said."""
         return np.zeros(len(self.at), dtype=np.int64) if self.side is None else self.side
+
+    @property
+    def seen(self) -> IntArray:
+        """`witnesses`, empty where nothing was said."""
+        return np.empty(0, dtype=np.int64) if self.witnesses is None else self.witnesses
+
+    @property
+    def share_keys(self) -> IntArray:
+        """What places of several instruments have in common that one move of the market explains, or 0.
+
+        Stamps are whole seconds in nanoseconds: the last digit is free for the side.
+        """
+        return np.where(self.sides != 0, self.bars.stamps[self.at] + self.sides, 0)
 
 
 def runs(mask: BoolArray) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.data.quality import Bars
-from engine.domain.panel import FloatArray
+from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
 
 BLOCK = 17
@@ -21,6 +21,9 @@ _MEDIAN_TO_SIGMA = 1.4826
 
 _NINTH_DECILE_TO_SIGMA = 1 / 1.6449
 _NO_SCALE = 1e-9
+
+_MUCH_OF_MEDIAN = 3.0
+_MUCH_OF_NINTH_DECILE = 1.25
 
 
 def local_quantiles(values: FloatArray, *shares: float) -> tuple[FloatArray, ...]:
@@ -63,10 +66,41 @@ def local_sigma(sizes: FloatArray) -> FloatArray:
         Shape (T,), absolute values.
     """
     median, decile = local_quantiles(sizes, 0.5, 0.9)
+    return np.maximum(_greater_scale(median, decile), _smallest_sigma(sizes))
+
+
+def sigma_without(sizes: FloatArray, at: IntArray, count: int) -> FloatArray:
+    """Return `local_sigma` at some places as it would be without what is judged there, shape (K,).
+
+    Two wild values of 51 move a ninth decile by a tenth.
+
+    Parameters
+    ----------
+    sizes
+        Shape (T,), absolute values.
+    at
+        Shape (K,).
+    count
+        Values from each place on that are left out.
+    """
+    first = np.clip((at // BLOCK - 1) * BLOCK, 0, max(len(sizes) - NEIGHBOURHOOD, 0))
+    places = first[:, None] + np.arange(min(NEIGHBOURHOOD, len(sizes)))
+    left_out = (places >= at[:, None]) & (places < at[:, None] + count)
+    ordered = np.sort(np.where(left_out, np.inf, sizes[places]), axis=1)
+    kept = (~left_out).sum(axis=1)
+    each = np.arange(len(at))
+    median, decile = (ordered[each, (share * kept).astype(np.int64)] for share in (0.5, 0.9))
+    return np.maximum(_greater_scale(median, decile), _smallest_sigma(sizes))
+
+
+def _greater_scale(median: FloatArray, decile: FloatArray) -> FloatArray:
+    return np.maximum(_MEDIAN_TO_SIGMA * median, _NINTH_DECILE_TO_SIGMA * decile)
+
+
+def _smallest_sigma(sizes: FloatArray) -> float:
+    """Return what a price that stands still for a whole neighbourhood still moves by: a tick."""
     moved = sizes[sizes > 0]
-    # A price that stands still for a whole neighbourhood still moves by a tick.
-    floor = 0.5 * _MEDIAN_TO_SIGMA * float(np.median(moved)) if len(moved) else _NO_SCALE
-    return np.maximum(np.maximum(_MEDIAN_TO_SIGMA * median, _NINTH_DECILE_TO_SIGMA * decile), floor)
+    return 0.5 * _MEDIAN_TO_SIGMA * float(np.median(moved)) if len(moved) else _NO_SCALE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,9 +112,11 @@ class Surroundings:
     sigma
         Robust standard deviation of the close to close moves around the bar.
     elapsed
-        Bars' lengths since the bar before: 1 without a gap. The first one is 1.
-    volume_ratio
-        Volume over the median volume around the bar; None where volume is not known.
+        Bars since the bar before that the calendar expected, this one counted: 1 without a gap, over a
+        weekend of an exchange as well. The first one is 1.
+    busy
+        How many times as much was traded as is still ordinary around the bar, at least 1; None where volume
+        is not known.
     """
 
     close: FloatArray
@@ -90,39 +126,75 @@ class Surroundings:
     moves: FloatArray
     sigma: FloatArray
     elapsed: FloatArray
-    volume_ratio: FloatArray | None
+    busy: FloatArray | None
 
 
-def surroundings(bars: Bars, timeframe: Timeframe) -> Surroundings:
+def robust_sigma(close: FloatArray) -> FloatArray:
+    """Return the unit that bad ticks are measured in, shape (T,): the `local_sigma` of close to close moves.
+
+    Parameters
+    ----------
+    close
+        Shape (T,), logarithms of prices, oldest first.
+    """
+    sizes = np.zeros(len(close))
+    sizes[1:] = np.abs(np.diff(close))
+    sizes[:1] = sizes[1:2] if len(sizes) > 1 else sizes[:1]
+    return local_sigma(sizes)
+
+
+def surroundings(bars: Bars, timeframe: Timeframe, expected: IntArray) -> Surroundings:
     """Return what checks on prices compare a bar with.
 
     Parameters
     ----------
     bars
         Ordered, prices positive and finite.
+    expected
+        Shape (E,), opens that the calendar expects, UTC nanoseconds, ascending.
     """
     close = np.log(bars.close)
     moves = np.zeros(len(close))
     moves[1:] = np.diff(close)
-    elapsed = np.ones(len(close))
-    elapsed[1:] = np.maximum(np.diff(bars.stamps) / timeframe.nanoseconds, 1.0)
-    sizes = np.abs(moves)
-    if len(sizes) > 1:
-        sizes[0] = sizes[1]
-    ratio = None
-    if bars.volume is not None:
-        (median,) = local_quantiles(bars.volume, 0.5)
-        ratio = np.divide(bars.volume, median, out=np.ones(len(median)), where=median > 0)
     return Surroundings(
         close=close,
         open=None if bars.open is None else np.log(bars.open),
         high=None if bars.high is None else np.log(bars.high),
         low=None if bars.low is None else np.log(bars.low),
         moves=moves,
-        sigma=local_sigma(sizes),
-        elapsed=elapsed,
-        volume_ratio=ratio,
+        sigma=robust_sigma(close),
+        elapsed=_elapsed(bars.stamps, timeframe, expected),
+        busy=None if bars.volume is None else _busy(bars.volume),
     )
+
+
+def _elapsed(stamps: IntArray, timeframe: Timeframe, expected: IntArray) -> FloatArray:
+    elapsed = np.ones(len(stamps))
+    if len(stamps) < 2:
+        return elapsed
+    by_clock = np.diff(stamps) / timeframe.nanoseconds
+    due = np.diff(np.searchsorted(expected, stamps))
+    # Before the first bar that the calendar knows there is only the clock.
+    known = stamps[:-1] >= expected[0] if len(expected) else np.zeros(len(due), dtype=bool)
+    elapsed[1:] = np.maximum(np.where(known, due, by_clock), 1.0)
+    return elapsed
+
+
+def _busy(volume: FloatArray) -> FloatArray:
+    """Return `Surroundings.busy`: where volume is wild, three times its median is nothing yet."""
+    median, decile = local_quantiles(volume, 0.5, 0.9)
+    ordinary = np.maximum(_MUCH_OF_MEDIAN * median, _MUCH_OF_NINTH_DECILE * decile)
+    return np.maximum(np.divide(volume, ordinary, out=np.ones(len(volume)), where=ordinary > 0), 1.0)
+
+
+def gap_sigma(around: Surroundings) -> FloatArray:
+    """Return the robust deviation of the step from the close before into each bar, shape (T,).
+
+    Of steps without a pause: over one of n bars they are the root of n times as large.
+    """
+    assert around.open is not None
+    sizes = np.abs(around.open[1:] - around.close[:-1]) / np.sqrt(around.elapsed[1:])
+    return local_sigma(np.concatenate([sizes[:1], sizes]))
 
 
 def with_known_volumes(bars: Bars) -> Bars:

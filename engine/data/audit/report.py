@@ -19,8 +19,9 @@ from engine.domain.time import Calendar, Timeframe
 STALE_BARS = 5
 """An instrument that ends up to so many bars before its data set does is not worth a word."""
 
-SHARED_BY = 3
-"""A wick that so many instruments have in one bar was the market: a crash of minutes, not a bad tick."""
+WITNESSES = 2
+WITNESSES_SHARE = 0.1
+"""What so many others have in that bar was the market: a crash of minutes, no bad tick and no split."""
 
 PICTURE_BARS = 24
 """Bars on each side of a place that a picture shows."""
@@ -82,6 +83,10 @@ class InstrumentAudit:
     ----------
     places
         Of each kind the worst ones, as many as were asked for, in the order of `Kind` and then of rows.
+    share_keys
+        Of all places, one that was not kept counted too.
+    witnesses
+        Ascending: `share_keys` of other instruments that this one explains.
     """
 
     symbol: str
@@ -90,7 +95,8 @@ class InstrumentAudit:
     coverage: Coverage
     counts: Mapping[Kind, int]
     places: tuple[Place, ...]
-    share_keys: IntArray
+    share_keys: Mapping[Kind, IntArray]
+    witnesses: IntArray
     impossible_rows: int
 
     @property
@@ -171,10 +177,11 @@ def audit(
     InputError
         If there is no instrument.
     """
-    entries = []
-    for bars in parts:
-        inspection = inspect(bars, timeframe, calendar, now=now)
-        entries.append(_summary(inspection, limit=limit, pictures=pictures))
+    # No name holds an inspection: memory has no room for that of one instrument beside the next one's.
+    entries = [
+        _summary(inspect(bars, timeframe, calendar, now=now), limit=limit, pictures=pictures)
+        for bars in parts
+    ]
     if not entries:
         raise InputError(f"audit: {name or 'the data set'} has no instrument; import or pull one first")
     entries = list(_with_stale(_without_shared(entries), timeframe, calendar))
@@ -188,8 +195,6 @@ def _summary(inspection: Inspection, *, limit: int | None, pictures: bool) -> In
         counts[entry.kind] += len(entry)
     places = [place for entry in marks for place in _places(entry, limit=limit, pictures=pictures)]
     impossible = [entry.at for entry in marks if entry.kind in _IMPOSSIBLE]
-    keys = [_share_keys(entry) for entry in marks]
-    every = np.concatenate(keys) if keys else np.empty(0, dtype=np.int64)
     return InstrumentAudit(
         symbol=bars.symbol,
         file=bars.file,
@@ -197,14 +202,15 @@ def _summary(inspection: Inspection, *, limit: int | None, pictures: bool) -> In
         coverage=_coverage(inspection.ordered, inspection.plan),
         counts=dict(counts),
         places=tuple(places),
-        share_keys=every[every != 0],
+        share_keys={entry.kind: entry.share_keys for entry in marks if entry.sides.any()},
+        witnesses=inspection.witnesses,
         impossible_rows=len(np.unique(np.concatenate(impossible))) if impossible else 0,
     )
 
 
 def _places(marks: Marks, *, limit: int | None, pictures: bool) -> Iterator[Place]:
     kept = marks.worst(limit)
-    keys = _share_keys(kept)
+    keys = kept.share_keys
     for index, finding in enumerate(kept.findings()):
         at = int(kept.at[index])
         start = max(0, at - PICTURE_BARS)
@@ -236,24 +242,18 @@ def _coverage(ordered: Bars, plan: Schedule | None) -> Coverage:
     )
 
 
-def _share_keys(marks: Marks) -> IntArray:
-    # Stamps are whole seconds in nanoseconds: the last digit is free for the side.
-    return np.where(marks.sides != 0, marks.bars.stamps[marks.at] + marks.sides, 0)
-
-
 def _without_shared(entries: list[InstrumentAudit]) -> list[InstrumentAudit]:
-    """Return entries without wicks that several instruments share."""
-    every = np.concatenate([np.unique(entry.share_keys) for entry in entries])
-    values, often = np.unique(every, return_counts=True)
-    shared = frozenset(values[often >= SHARED_BY].tolist())
+    """Return entries without places that the same bar of other instruments explains."""
+    values, often = np.unique(np.concatenate([entry.witnesses for entry in entries]), return_counts=True)
+    # Whoever has the wick is a witness too.
+    others = often - 1
+    shared = frozenset(values[others >= max(WITNESSES, WITNESSES_SHARE * len(entries))].tolist())
     if not shared:
         return entries
     result = []
     for entry in entries:
-        gone = sum(key in shared for key in entry.share_keys.tolist())
-        counts = {
-            kind: count - (gone if kind is Kind.BAD_TICK else 0) for kind, count in entry.counts.items()
-        }
+        gone = {kind: sum(key in shared for key in keys.tolist()) for kind, keys in entry.share_keys.items()}
+        counts = {kind: count - gone.get(kind, 0) for kind, count in entry.counts.items()}
         result.append(
             replace(
                 entry,

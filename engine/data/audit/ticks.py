@@ -9,8 +9,10 @@ from engine.data.audit.neighbours import (
     Surroundings,
     after,
     before,
+    gap_sigma,
     local_quantiles,
     local_sigma,
+    sigma_without,
 )
 from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
@@ -26,20 +28,24 @@ not do it twice in opposite directions.
 ISOLATED_GAP_SIGMAS = 6.0
 """That step between bars, in robust deviations of such steps: shares have large ones, crypto has none."""
 
-WICK_SIGMAS = 4.0
+WICK_SIGMAS = 4.8
 """How far a high or low stands from all that its bar and the two beside it reached, if volume is ordinary."""
 
-REVERSAL_SIGMAS = 8.0
+WITNESS_SIGMAS = 2.0
+"""A wick of this size of another instrument says that the market was there."""
+
+REVERSAL_SIGMAS = 5.2
 """A close that jumps and comes back, where no open can tell a jump inside a bar from a wrong price."""
 
-ORDINARY_VOLUME = 1.25
-"""Volume over the median around it up to which it says nothing of a wick; more says that many traded."""
+_DOUBTFUL = 0.6
+"""Share of that limit from which on a close is judged by what its neighbourhood is without it."""
 
-ORDINARY_VOLUME_OF_STEPS = 3.0
 UNCONFIRMED = 2.5
-"""Where volume is not known, limits are this much wider."""
+"""Where volume is not known, limits of wicks are this much wider."""
 
-_COMES_BACK = 0.5
+_COMES_BACK = 1.0
+"""The way back differs from the way there by no more than this share of the shorter one."""
+
 _WEAKER_BY = 0.5
 _VOUCHED_SIGMAS = 2.5
 _LONGEST_BLOCK = 3
@@ -68,7 +74,7 @@ def tick_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     found = [ticks]
     if bars.volume is not None:
         found.append(_volume_spikes(bars, around))
-    return [marks for marks in found if len(marks)]
+    return found
 
 
 def _isolated(bars: Bars, around: Surroundings) -> Marks:
@@ -83,11 +89,9 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     drift = np.sqrt(around.elapsed[1:])
     sigma = np.empty(2 * size - 1)
     sigma[0::2], sigma[1::2] = around.sigma, _greater(around.sigma) * drift
-    gap_sigma = _gap_sigma(step[1::2] / drift)
+    gaps = gap_sigma(around)
     unusual = np.full(2 * size - 1, np.inf)
-    unusual[1::2] = (
-        np.abs(step[1::2]) / (_greater(gap_sigma) * drift) * (ISOLATED_SIGMAS / ISOLATED_GAP_SIGMAS)
-    )
+    unusual[1::2] = np.abs(step[1::2]) / (_greater(gaps) * drift) * (ISOLATED_SIGMAS / ISOLATED_GAP_SIGMAS)
     # Point k of the path stands between steps k - 1 and k; the first and the last point have one neighbour
     # only.
     score = np.zeros(2 * size)
@@ -95,7 +99,7 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     score[1:-1] = np.minimum(score[1:-1], np.minimum(unusual[:-1], unusual[1:]))
     # Where gaps are as usual as moves, an open that the bar takes back is news of the night more often than
     # an error.
-    score[0::2] /= 1.0 + np.minimum(gap_sigma / around.sigma, _WEAKER_BY)
+    score[0::2] /= 1.0 + np.minimum(gaps / around.sigma, _WEAKER_BY)
     whole = np.zeros(size)
     begin, longest = np.zeros(size, dtype=np.int8), np.zeros(size, dtype=np.int8)
     for length in range(1, _LONGEST_BLOCK + 1):
@@ -114,7 +118,7 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
             longest[place] = np.where(better, length, longest[place])
     of_open, of_close = score[0::2], score[1::2]
     best = np.maximum(np.maximum(of_open, of_close), whole)
-    limit = ISOLATED_SIGMAS * _evidence(around, ORDINARY_VOLUME_OF_STEPS, 1.0)
+    limit = ISOLATED_SIGMAS * _doubt(around, 1, unknown=1.0)
     at = np.flatnonzero(best > limit)
     opens, closes = bars.open, bars.close
 
@@ -135,12 +139,6 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=best[at] / limit[at], tell=words)
 
 
-def _gap_sigma(gaps: FloatArray) -> FloatArray:
-    """Return the robust deviation of the step into each bar, shape (T,)."""
-    sizes = np.abs(gaps)
-    return local_sigma(np.concatenate([sizes[:1], sizes]))
-
-
 def _greater(values: FloatArray) -> FloatArray:
     """Return the greater one of each value and the next, shape (T - 1,)."""
     return np.maximum(values[:-1], values[1:])
@@ -150,7 +148,7 @@ def _wicks(bars: Bars, around: Surroundings) -> list[Marks]:
     """Find highs and lows far from everything that the bar and its neighbours traded at."""
     if around.open is None or around.high is None or around.low is None:
         return []
-    limit = WICK_SIGMAS * _evidence(around, ORDINARY_VOLUME, UNCONFIRMED)
+    limit = WICK_SIGMAS * _doubt(around, 2, unknown=UNCONFIRMED)
     body_top = np.maximum(around.open, around.close)
     body_bottom = np.minimum(around.open, around.close)
     # A neighbour vouches for what it reached, but not by a wick that may be a bad tick itself.
@@ -186,18 +184,22 @@ def _far(bars: Bars, name: str, side: int, distance: FloatArray, limit: FloatArr
         severity=distance[at] / limit[at],
         tell=words,
         side=np.full(len(at), side),
+        witnesses=bars.stamps[distance > WITNESS_SIGMAS] + side,
     )
 
 
 def _reversals(bars: Bars, around: Surroundings) -> Marks:
-    """Find closes that jump and come straight back."""
+    """Find closes that jump and come straight back, where there are closes only."""
+    if around.open is not None:
+        return _none(Kind.BAD_TICK, bars)
     scores = _comes_back(around.moves[1:-1], around.moves[2:], around.sigma[1:-1], around.sigma[1:-1])
     score = np.concatenate([[0.0], scores, [0.0]])
-    limit = np.full(len(score), REVERSAL_SIGMAS)
-    if around.open is not None:
-        # What opens could have told and did not: only a jump without any volume is left.
-        limit *= _evidence(around, ORDINARY_VOLUME, UNCONFIRMED)
-    at = np.flatnonzero(score > limit)
+    doubtful = np.flatnonzero(score > _DOUBTFUL * REVERSAL_SIGMAS)
+    score[doubtful] *= around.sigma[doubtful] / sigma_without(np.abs(around.moves), doubtful, 2)
+    found = score > REVERSAL_SIGMAS
+    # To and fro and to again is a price that is quoted at two levels.
+    found[1:-1] &= ~(found[:-2] | found[2:])
+    at = np.flatnonzero(found)
     closes = bars.close
 
     def words(index: int) -> tuple[str, str]:
@@ -205,7 +207,16 @@ def _reversals(bars: Bars, around: Surroundings) -> Marks:
         beside = f"the closes around it are {number(closes[bar - 1])} and {number(closes[bar + 1])}"
         return f"close {number(closes[bar])}", f"bad tick? {beside}; {score[bar]:.1f} robust sigmas away"
 
-    return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=score[at] / limit[at], tell=words)
+    side = np.where(around.moves > 0, 1, -1)
+    return Marks(
+        kind=Kind.BAD_TICK,
+        bars=bars,
+        at=at,
+        severity=score[at] / REVERSAL_SIGMAS,
+        tell=words,
+        side=side[at],
+        witnesses=(bars.stamps + side)[score > WITNESS_SIGMAS],
+    )
 
 
 def _comes_back(
@@ -213,21 +224,18 @@ def _comes_back(
 ) -> FloatArray:
     """Return by how many sigmas a value leaves and is left again, 0 where the way back is another one."""
     smaller = np.minimum(np.abs(there), np.abs(back))
-    returns = np.abs(there + back) < _COMES_BACK * smaller
+    returns = (np.sign(there) != np.sign(back)) & (np.abs(there + back) < _COMES_BACK * smaller)
     return np.where(returns, np.minimum(np.abs(there) / sigma_there, np.abs(back) / sigma_back), 0.0)
 
 
-def _evidence(around: Surroundings, ordinary: float, unknown: float) -> FloatArray:
+def _doubt(around: Surroundings, power: int, *, unknown: float) -> FloatArray:
     """Return by how much limits widen at each bar, shape (T,): much volume says that the price was real."""
-    if around.volume_ratio is None:
-        return np.full(len(around.close), unknown)
-    return np.maximum(1.0, around.volume_ratio / ordinary)
+    return np.full(len(around.close), unknown) if around.busy is None else around.busy**power
 
 
 def _volume_spikes(bars: Bars, around: Surroundings) -> Marks:
-    volume, ratio = bars.volume, around.volume_ratio
+    volume = bars.volume
     assert volume is not None
-    assert ratio is not None
     traded = volume > 0
     logs = np.log(np.where(traded, volume, 1.0))
     (median,) = local_quantiles(logs, 0.5)
