@@ -47,6 +47,7 @@ def sight_of(panel: Panel, **changes: object) -> Sight:
         "at": int(panel.timestamps[-1]) + panel.timeframe.nanoseconds,
         "venues": dict.fromkeys(panel.symbols, "kraken"),
         "classes": dict.fromkeys(panel.symbols, VenueClass.CRYPTO),
+        "spreads_bps": {},
     }
     return Sight(**{**facts, **changes})  # type: ignore[arg-type]
 

@@ -8,7 +8,8 @@ import typer
 
 from engine.cli.data_documents import FINDINGS_IN_JSON, findings_documents, iso, print_json
 from engine.cli.data_screen import Mark, make_console, print_findings, print_lines, print_verdict
-from engine.data.audit.health import Mode, Venue
+from engine.data.audit.health import Mode
+from engine.domain.venue import VenueClass
 
 if TYPE_CHECKING:
     from engine.data.audit.health import Health
@@ -60,8 +61,8 @@ def audit(
         bool, typer.Option("--strict", help="With --mode selected: gaps fail too (STRICT_HEALTH=1).")
     ] = False,
     venue: Annotated[
-        Venue | None,
-        typer.Option(help="How long a last bar is fresh. Not stated: crypto for 24/7, else equity."),
+        VenueClass | None,
+        typer.Option(help="How long a last bar is fresh. Not stated: the first class with that calendar."),
     ] = None,
     symbols: Annotated[
         str | None,
@@ -101,9 +102,11 @@ def audit(
     if mode is not None:
         health = _health(catalogue.load_to_inspect(name), manifest, venue, symbols, moment)
     if page is not None:
+        from engine.data.whole import write_whole
+
         sealed = f"The last {manifest.holdout_rows:,} bars are sealed and were not looked at."
         notes = (sealed,) if manifest.holdout_rows else ()
-        pages.write(page, pages.render(audited, made=moment, health=health, notes=notes))
+        write_whole(page, pages.render(audited, made=moment, health=health, notes=notes))
     metadata = _metadata(name)
     failed = _reasons(audited, manifest, health, mode, strict=strict)
     if metadata is not None and not metadata.is_enough:
@@ -141,14 +144,13 @@ def _moment(stated: str | None) -> int:
 
 
 def _health(
-    panel: "Panel", manifest: "Manifest", venue: Venue | None, symbols: str | None, now: int
+    panel: "Panel", manifest: "Manifest", venue: VenueClass | None, symbols: str | None, now: int
 ) -> "tuple[Health, ...]":
     import numpy as np
 
     from engine.data.audit.health import Health, Status, judge
-    from engine.domain.time import Calendar
 
-    chosen = venue or (Venue.CRYPTO if panel.calendar is Calendar.ALWAYS else Venue.EQUITY)
+    chosen = venue or next(each for each in VenueClass if each.calendar is panel.calendar)
     wanted = panel.symbols if symbols is None else tuple(part.strip() for part in symbols.split(",") if part)
     elsewhere = _instruments_of_the_lake() if set(wanted) - set(panel.symbols) else frozenset()
     found = []

@@ -1,18 +1,21 @@
 """What a scan may see of a data set: bars that were closed at its moment, and no sealed one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.data import catalogue
 from engine.data.quality import moment
-from engine.data.series import SANDBOX
+from engine.data.series import SANDBOX, SeriesKey, SeriesKind
 from engine.data.venues import class_of, kept_calendars
 from engine.domain.errors import InputError
 from engine.domain.panel import Instrument, Panel
-from engine.domain.time import Calendar
+from engine.domain.time import NANOSECONDS_PER_DAY, Calendar
 from engine.domain.venue import VenueClass
+
+_SPREAD_DAYS = 30
+"""Quotes of so many last days tell what it costs to cross."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +36,7 @@ class Sight:
     classes
         Class of venue of each symbol, of those that have one.
     spreads_bps
-        Median spread of each symbol whose quotes are known, in basis points of the middle.
+        Median spread of each symbol with quotes of the last 30 days, in basis points of the middle.
     """
 
     data: str
@@ -41,7 +44,7 @@ class Sight:
     at: int
     venues: Mapping[str, str]
     classes: Mapping[str, VenueClass]
-    spreads_bps: Mapping[str, float] = field(default_factory=dict)
+    spreads_bps: Mapping[str, float]
 
 
 def look(data: str, *, at: int | None = None, as_of: int | None = None) -> Sight:
@@ -77,7 +80,15 @@ def look(data: str, *, at: int | None = None, as_of: int | None = None) -> Sight
     listed = np.flatnonzero(np.isfinite(seen.close).any(axis=0))
     seen = seen.select(tuple(listed.tolist()))
     panel = replace(seen, instruments=tuple(_as_known(each, at) for each in seen.instruments))
-    return Sight(data=data, panel=panel, at=at, venues=_venues(panel, data), classes=_classes(panel))
+    keys = _keys(panel, data)
+    return Sight(
+        data=data,
+        panel=panel,
+        at=at,
+        venues={symbol: key.venue.removesuffix(SANDBOX) for symbol, key in keys.items()},
+        classes=_classes(panel),
+        spreads_bps=_spreads(keys, at, as_of),
+    )
 
 
 def _as_known(instrument: Instrument, at: int) -> Instrument:
@@ -87,13 +98,28 @@ def _as_known(instrument: Instrument, at: int) -> Instrument:
     return Instrument(symbol=instrument.symbol, quote=instrument.quote, cluster=instrument.cluster)
 
 
-def _venues(panel: Panel, data: str) -> dict[str, str]:
+def _keys(panel: Panel, data: str) -> dict[str, SeriesKey]:
+    """Return the series of each symbol of a data set of the lake; nothing of any other one."""
     base, version = catalogue.parsed(data)
     if base not in catalogue.lake_names():
         return {}
-    keys = catalogue.lake().version(base, version).definition.keys
-    venues = {key.instrument: key.venue.removesuffix(SANDBOX) for key in keys}
-    return {symbol: venues[symbol] for symbol in panel.symbols if symbol in venues}
+    keys = {key.instrument: key for key in catalogue.lake().version(base, version).definition.keys}
+    return {symbol: keys[symbol] for symbol in panel.symbols if symbol in keys}
+
+
+def _spreads(keys: Mapping[str, SeriesKey], at: int, as_of: int | None) -> dict[str, float]:
+    """Return the median spread of the last days before a moment, of those whose quotes were recorded then."""
+    lake = catalogue.lake()
+    start = at - _SPREAD_DAYS * NANOSECONDS_PER_DAY
+    spreads = {}
+    for symbol, key in keys.items():
+        quotes_key = SeriesKey(venue=key.venue, kind=SeriesKind.QUOTES, instrument=key.instrument)
+        quotes = lake.read_book(quotes_key, start=start, stop=at, as_of=as_of)
+        known = np.isfinite(quotes.bid) & np.isfinite(quotes.ask)
+        bid, ask = quotes.bid[known], quotes.ask[known]
+        if len(bid):
+            spreads[symbol] = float(np.median(2e4 * (ask - bid) / (ask + bid)))
+    return spreads
 
 
 def _classes(panel: Panel) -> dict[str, VenueClass]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from engine.cli.main import app
 from engine.data import catalogue
+from engine.data.series import BookSeries, SeriesKey, SeriesKind
 from engine.discovery import run as runs
 from engine.domain.panel import FloatArray
 from engine.home import runs_folder, scans_folder
@@ -256,6 +257,27 @@ def test_a_set_outside_the_lake_is_scanned_and_not_frozen(config: Path) -> None:
     assert len(document(scanned)["symbols"]) == 20
     assert frozen.exit_code == 2
     assert "us20 is not in the lake" in frozen.stderr
+
+
+def test_the_spread_is_that_of_the_quotes_that_were_known_before_the_scan(config: Path) -> None:
+    in_lake({"A/USD": rising(), "B/USD": rising()})
+    key = SeriesKey(venue="kraken", kind=SeriesKind.QUOTES, instrument="A/USD")
+    # Two basis points, wider for one moment; a month before and after the scan it was another one.
+    spreads = {day(240): 90.0, day(270): 2.0, day(271): 2.0, day(272): 50.0, day(273): 70.0}
+    quotes = BookSeries(
+        stamps=np.array(list(spreads), dtype=np.int64),
+        levels=np.zeros(5, dtype=np.int64),
+        bid=np.array([100 - spread / 200 for spread in spreads.values()]),
+        bid_amount=np.ones(5),
+        ask=np.array([100 + spread / 200 for spread in spreads.values()]),
+        ask_amount=np.ones(5),
+    )
+    catalogue.lake().append(key, quotes, known_at=day(2000), source="test", run="two")
+
+    told = document(discover(config, "--at", "2023-10-01", "--json"))
+
+    found = {entry["symbol"]: entry["spread_bps"] for entry in told["candidates"]}
+    assert found == {"A/USD": pytest.approx(2.0), "B/USD": None}
 
 
 def test_a_walk_of_a_sandbox_is_found_as_what_it_is(config: Path) -> None:

@@ -7,7 +7,6 @@ from engine.data.audit.health import (
     Health,
     Mode,
     Status,
-    Venue,
     exit_code,
     is_closed,
     is_critical,
@@ -18,6 +17,7 @@ from engine.data.audit.health import (
 )
 from engine.domain.panel import IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+from engine.domain.venue import VenueClass
 
 HOUR = 3600 * 10**9
 
@@ -36,14 +36,19 @@ def crypto(stamps: IntArray | None, now: str) -> Status:
         stamps,
         timeframe=Timeframe.DAY_1,
         calendar=Calendar.ALWAYS,
-        venue=Venue.CRYPTO,
+        venue=VenueClass.CRYPTO,
         now=at(now),
     ).status
 
 
 def shares(stamps: IntArray, now: str) -> Health:
     return judge(
-        "AAPL", stamps, timeframe=Timeframe.DAY_1, calendar=Calendar.XNYS, venue=Venue.EQUITY, now=at(now)
+        "AAPL",
+        stamps,
+        timeframe=Timeframe.DAY_1,
+        calendar=Calendar.XNYS,
+        venue=VenueClass.EQUITY,
+        now=at(now),
     )
 
 
@@ -96,7 +101,7 @@ def test_days_before_the_lookback_are_forgiven() -> None:
         found = missing_market_days(
             with_gap,
             calendar=Calendar.ALWAYS,
-            venue=Venue.CRYPTO,
+            venue=VenueClass.CRYPTO,
             now=at("2024-03-11T05:00"),
             lookback_days=lookback_days,
         )
@@ -110,16 +115,16 @@ def test_forex_bars_of_the_evening_belong_to_the_next_market_day() -> None:
     # Sunday, 3 March 2024, 22:00 UTC opens Monday; 19:00 would still be Sunday.
     evening, afternoon = at("2024-03-03T20:00"), at("2024-03-03T19:59")
 
-    assert market_days(np.array([evening]), Venue.FOREX).tolist() == [at("2024-03-04")]
-    assert market_days(np.array([afternoon]), Venue.FUTURES).tolist() == [at("2024-03-03")]
-    assert market_days(np.array([evening]), Venue.CRYPTO).tolist() == [at("2024-03-03")]
+    assert market_days(np.array([evening]), VenueClass.FOREX).tolist() == [at("2024-03-04")]
+    assert market_days(np.array([afternoon]), VenueClass.FUTURES).tolist() == [at("2024-03-03")]
+    assert market_days(np.array([evening]), VenueClass.CRYPTO).tolist() == [at("2024-03-03")]
 
 
 def test_the_weekend_of_forex_is_not_missing() -> None:
     stamps = np.array([at("2024-03-01T12:00"), at("2024-03-03T22:00"), at("2024-03-05T12:00")])
 
     missing = missing_market_days(
-        stamps, calendar=Calendar.ALWAYS, venue=Venue.FOREX, now=at("2024-03-05T13:00")
+        stamps, calendar=Calendar.ALWAYS, venue=VenueClass.FOREX, now=at("2024-03-05T13:00")
     )
 
     # Friday, Monday (from Sunday evening on) and Tuesday: nothing lacks.
@@ -133,7 +138,7 @@ def test_a_symbol_without_bars_is_missing_and_one_left_out_was_dropped() -> None
         known=["A", "B"],
         timeframe=Timeframe.DAY_1,
         calendar=Calendar.ALWAYS,
-        venue=Venue.CRYPTO,
+        venue=VenueClass.CRYPTO,
         now=at("2024-03-11T00:00"),
     )
 

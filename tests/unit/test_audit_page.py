@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -190,12 +189,3 @@ def test_a_map_without_anything_due_is_empty() -> None:
     svg = coverage_picture(np.full(10, np.nan), "nothing")
 
     assert "rect" not in svg
-
-
-def test_a_page_is_written_as_a_whole(tmp_path: Path) -> None:
-    target = tmp_path / "new" / "audit.html"
-    page.write(target, "one")
-    page.write(target, "two")
-
-    assert target.read_text() == "two"
-    assert [entry.name for entry in target.parent.iterdir()] == ["audit.html"]

@@ -9,6 +9,7 @@ import numpy as np
 from engine.data.calendars import complete_since, sessions
 from engine.domain.panel import IntArray
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+from engine.domain.venue import VenueClass
 
 _HOUR = 3600 * 10**9
 LOOKBACK_DAYS = 252
@@ -34,25 +35,6 @@ class Mode(StrEnum):
 
     RAW = "raw"
     SELECTED = "selected"
-
-
-class Venue(StrEnum):
-    """Class of venue: how long a last bar is fresh, and when its day begins."""
-
-    CRYPTO = "crypto"
-    EQUITY = "equity"
-    FOREX = "forex"
-    FUTURES = "futures"
-
-    @property
-    def fresh_hours(self) -> int:
-        """Age of the last bar's close up to which it is fresh: a long weekend is no failure."""
-        return 72 if self is Venue.CRYPTO else 5 * 24
-
-    @property
-    def day_begins_in_the_evening(self) -> bool:
-        """Whether bars from 20:00 UTC on belong to the next market day."""
-        return self in (Venue.FOREX, Venue.FUTURES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +78,7 @@ def exit_code(found: Iterable[Health], mode: Mode, *, strict: bool) -> int:
     return int(any(health.is_critical(mode, strict=strict) for health in found))
 
 
-def market_days(stamps: IntArray, venue: Venue) -> IntArray:
+def market_days(stamps: IntArray, venue: VenueClass) -> IntArray:
     """Return the days that bars belong to as UTC midnights, each once, shape (D,)."""
     moved = stamps
     if venue.day_begins_in_the_evening:
@@ -106,7 +88,7 @@ def market_days(stamps: IntArray, venue: Venue) -> IntArray:
 
 
 def missing_market_days(
-    stamps: IntArray, *, calendar: Calendar, venue: Venue, now: int, lookback_days: int = LOOKBACK_DAYS
+    stamps: IntArray, *, calendar: Calendar, venue: VenueClass, now: int, lookback_days: int = LOOKBACK_DAYS
 ) -> IntArray:
     """Return market days without a bar between the first and the last one, inside the lookback, shape (D,).
 
@@ -123,7 +105,7 @@ def missing_market_days(
     if first > last:
         return np.empty(0, dtype=np.int64)
     due = sessions(calendar, first, last)
-    if calendar is Calendar.ALWAYS and venue is not Venue.CRYPTO:
+    if calendar is Calendar.ALWAYS and venue is not VenueClass.CRYPTO:
         # A calendar that never closes says nothing of venues that do: their weekends are not missing.
         due = due[(due // NANOSECONDS_PER_DAY + 3) % 7 < 5]
     return due[~np.isin(due, days)]
@@ -141,7 +123,7 @@ def judge(
     *,
     timeframe: Timeframe,
     calendar: Calendar,
-    venue: Venue,
+    venue: VenueClass,
     now: int,
     last: int | None = None,
     lookback_days: int = LOOKBACK_DAYS,
@@ -185,7 +167,7 @@ def judge_all(
     known: Iterable[str] = (),
     timeframe: Timeframe,
     calendar: Calendar,
-    venue: Venue,
+    venue: VenueClass,
     now: int,
     lookback_days: int = LOOKBACK_DAYS,
 ) -> list[Health]:

@@ -1,9 +1,7 @@
 """The audit of a data set as one HTML file: no script, nothing loaded, the same on paper."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -103,25 +101,6 @@ def render(audit: Audit, *, made: int, health: tuple[Health, ...] = (), notes: t
         errors=sum(count for kind, count in audit.counts.items() if kind.is_error),
         warnings=sum(count for kind, count in audit.counts.items() if not kind.is_error),
     )
-
-
-def write(path: Path, page: str) -> None:
-    """Write a page; a file of that name is replaced as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def gap_rows(audit: Audit) -> list[GapRow]:
