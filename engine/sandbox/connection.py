@@ -108,7 +108,8 @@ class Connection:
 
     def _open(self, parameters: Message, symbol: object, *, taken: set[tuple[str, str]]) -> Stream:
         market = self._exchange.market
-        number = market.number(symbol) if isinstance(symbol, str) else None
+        now = self._exchange.moment().now
+        number = market.number(symbol, now=now) if isinstance(symbol, str) else None
         # REST names are no names here: v2 knows BTC/USD only.
         if number is None or market.pairs[number].symbol != symbol:
             raise RefusedSubscriptionError(f"Currency pair not supported {symbol}")

@@ -62,9 +62,14 @@ class Market:
         self._short_bars = lru_cache(maxsize=_SHORT_BAR_DAYS_KEPT)(self._whole_day)
         self._long_bars = lru_cache(maxsize=_LONG_BAR_DAYS_KEPT)(self._whole_day)
 
-    def number(self, name: str) -> int | None:
-        """Return the number of a pair by any of its names, None where nobody knows it."""
-        return self._by_name.get(name)
+    def number(self, name: str, *, now: int) -> int | None:
+        """Return the number of a pair by any of its names, None where nobody knows it, or not yet."""
+        number = self._by_name.get(name)
+        return number if number is not None and self.is_listed(number, now=now) else None
+
+    def is_listed(self, pair: int, *, now: int) -> bool:
+        """Say whether a pair can be traded at a moment."""
+        return self.pairs[pair].listed_day * NANOSECONDS_PER_DAY <= now
 
     # ------------------------------------------------------------------------------------------- trades
 

@@ -33,6 +33,8 @@ class Pair:
         Of the simulator: moves with the market, and annual volatility of what it does alone.
     half_spread
         Share of the price.
+    listed_day
+        Of the simulator, counted from 1970-01-01: nobody trades the pair before it, or has heard of it.
     """
 
     symbol: str
@@ -45,6 +47,7 @@ class Pair:
     beta: float = 1.0
     own_volatility: float = 0.5
     half_spread: float = 0.0004
+    listed_day: int = 0
 
     def __post_init__(self) -> None:
         for name, most in (("price_decimals", PRICE_DECIMALS_MAX), ("lot_decimals", LOT_DECIMALS_MAX)):
@@ -117,6 +120,15 @@ _UNIVERSE: tuple[tuple[str, str, int, float, float, float, float], ...] = (
     ("APT", "", 4, 8.0, 400, 1.25, 0.60),
 )
 _SHORT_NAMES = {"BTC": "XBT"}
+# Who came when the others traded already, so that a history of all of them begins at several places.
+_LISTED = {
+    "APT": "2022-10-19",
+    "SUI": "2023-05-03",
+    "TAO": "2024-04-09",
+    "KAS": "2024-06-26",
+    "POL": "2024-09-04",
+    "TON": "2024-12-10",
+}
 # As at Kraken: one of these costs so little that a hundred-millionth of it is no amount.
 _LOT_DECIMALS = {"SHIB": 5}
 
@@ -136,6 +148,7 @@ def universe() -> tuple[Pair, ...]:
             own_volatility=volatility,
             # Those who trade less pay more to trade: 1 basis point a side of bitcoin, 6 of the thinnest.
             half_spread=1e-4 * float(np.sqrt(4_000 / trades)) ** 1.5,
+            listed_day=int(np.datetime64(_LISTED.get(currency, "1970-01-01"), "D").astype(np.int64)),
         )
         for currency, long, decimals, price, trades, beta, volatility in _UNIVERSE
     )

@@ -149,11 +149,11 @@ def assets(market: Market, parameters: Parameters) -> dict[str, Any]:
     return {by_name[name]: known[by_name[name]] for name in names}
 
 
-def asset_pairs(market: Market, parameters: Parameters) -> dict[str, Any]:
+def asset_pairs(market: Market, parameters: Parameters, moment: Moment) -> dict[str, Any]:
     """GET /0/public/AssetPairs."""
     return {
         market.pairs[number].pair_id: _asset_pair(market.pairs[number])
-        for number in _wanted(market, parameters)
+        for number in _wanted(market, parameters, moment)
     }
 
 
@@ -161,7 +161,7 @@ def ohlc(
     market: Market, parameters: Parameters, moment: Moment, faults: FaultDealer, rules: Rules
 ) -> dict[str, Any]:
     """GET /0/public/OHLC."""
-    number = _one(market, parameters)
+    number = _one(market, parameters, moment)
     minutes = _whole(parameters, "interval", 1)
     if minutes not in INTERVALS:
         raise RefusedRequestError("EGeneral:Invalid arguments")
@@ -191,7 +191,7 @@ def ohlc(
 
 def trades(market: Market, parameters: Parameters, moment: Moment) -> dict[str, Any]:
     """GET /0/public/Trades."""
-    number = _one(market, parameters)
+    number = _one(market, parameters, moment)
     pair = market.pairs[number]
     most = min(TRADES_MAX, max(1, _whole(parameters, "count", TRADES_MAX)))
     after = _cursor(parameters)
@@ -205,7 +205,7 @@ def trades(market: Market, parameters: Parameters, moment: Moment) -> dict[str, 
 
 def depth(market: Market, parameters: Parameters, moment: Moment) -> dict[str, Any]:
     """GET /0/public/Depth."""
-    number = _one(market, parameters)
+    number = _one(market, parameters, moment)
     pair = market.pairs[number]
     levels = min(DEPTH_MAX, max(1, _whole(parameters, "count", _DEPTH_USUAL)))
     book = market.book(number, now=moment.data, depth=levels)
@@ -215,7 +215,7 @@ def depth(market: Market, parameters: Parameters, moment: Moment) -> dict[str, A
 def ticker(market: Market, parameters: Parameters, moment: Moment) -> dict[str, Any]:
     """GET /0/public/Ticker."""
     rows = {}
-    for number in _wanted(market, parameters):
+    for number in _wanted(market, parameters, moment):
         row = _ticker(market, number, moment.data)
         if row is not None:
             rows[market.pairs[number].pair_id] = row
@@ -344,18 +344,18 @@ def _ticker(market: Market, number: int, now: int) -> dict[str, Any] | None:
 # ------------------------------------------------------------------------------------------- parameters
 
 
-def _one(market: Market, parameters: Parameters) -> int:
-    number = market.number(parameters.get("pair", ""))
+def _one(market: Market, parameters: Parameters, moment: Moment) -> int:
+    number = market.number(parameters.get("pair", ""), now=moment.now)
     if number is None:
         raise RefusedRequestError("EQuery:Unknown asset pair")
     return number
 
 
-def _wanted(market: Market, parameters: Parameters) -> list[int]:
+def _wanted(market: Market, parameters: Parameters, moment: Moment) -> list[int]:
     names = parameters.get("pair")
     if names is None:
-        return list(range(len(market.pairs)))
-    numbers = [market.number(name) for name in names.split(",")]
+        return [pair for pair in range(len(market.pairs)) if market.is_listed(pair, now=moment.now)]
+    numbers = [market.number(name, now=moment.now) for name in names.split(",")]
     if None in numbers:
         raise RefusedRequestError("EQuery:Unknown asset pair")
     return [number for number in numbers if number is not None]

@@ -74,7 +74,7 @@ class _Routes:
             case "Assets":
                 return rest.assets(market, parameters)
             case "AssetPairs":
-                return rest.asset_pairs(market, parameters)
+                return rest.asset_pairs(market, parameters, moment)
             case "OHLC":
                 return rest.ohlc(market, parameters, moment, exchange.faults, exchange.rules)
             case "Trades":

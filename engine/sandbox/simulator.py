@@ -159,9 +159,9 @@ class Simulator:
         return STOP_DAY
 
     def middle(self, pair: int, stamp: int) -> float:
-        """Return the price between bid and ask, in ticks; NaN before the first day."""
+        """Return the price between bid and ask, in ticks; NaN before the first day and before the listing."""
         day, inside = divmod(stamp, NANOSECONDS_PER_DAY)
-        if not FIRST_DAY <= day < STOP_DAY:
+        if not max(FIRST_DAY, self._pairs[pair].listed_day) <= day < STOP_DAY:
             return float("nan")
         nodes = self._path(pair, day)
         step, part = divmod(inside, _STEP)
@@ -174,7 +174,7 @@ class Simulator:
     def _day(self, pair: int, day: int) -> Trades:
         days, row = self._of(day)
         count = int(days.count[row, pair])
-        if count == 0:
+        if count == 0 or day < self._pairs[pair].listed_day:
             return no_trades()
         facts = self._pairs[pair]
         draw = generator(self._seed, _FOR_PAIR, day, pair, 1)

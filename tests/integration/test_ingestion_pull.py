@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def assert_is_the_market(lake: Lake, market: Market, symbol: str, timeframe: Timeframe, start: int) -> None:
     """Compare the lake with the market itself, in whole ticks and lots: no client is between them."""
     minutes = timeframe.nanoseconds // MINUTE.nanoseconds
-    number = market.number(symbol)
+    number = market.number(symbol, now=NOON)
     assert number is not None
     pair = market.pairs[number]
     truth = market.bars(number, minutes, after=start - 1, now=NOON, most=10**6)

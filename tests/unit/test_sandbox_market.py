@@ -75,7 +75,8 @@ def test_a_day_begins_where_the_day_before_ended() -> None:
     # Enough of them that in some a gap opens.
     for day in (*range(FIRST_DAY + 10, FIRST_DAY + 50), FIRST_DAY + 255, DAY):
         midnight = (day + 1) * NANOSECONDS_PER_DAY
-        for pair in range(30):
+        listed = [pair for pair, facts in enumerate(tape.pairs) if facts.listed_day <= day]
+        for pair in listed:
             assert tape.middle(pair, midnight) == pytest.approx(tape.middle(pair, midnight - 1), rel=1e-9)
 
 
@@ -262,9 +263,9 @@ def test_paging_through_trades_loses_none_and_doubles_none() -> None:
 
 def test_a_pair_is_known_by_all_its_names() -> None:
     market = simulated_market()
-    assert {market.number(name) for name in ("XXBTZUSD", "XBTUSD", "XBT/USD", "BTC/USD")} == {0}
-    assert {market.number(name) for name in ("SOLUSD", "SOL/USD")} == {4}
-    assert market.number("DOGEUSD") is None
+    assert {market.number(name, now=NOON) for name in ("XXBTZUSD", "XBTUSD", "XBT/USD", "BTC/USD")} == {0}
+    assert {market.number(name, now=NOON) for name in ("SOLUSD", "SOL/USD")} == {4}
+    assert market.number("DOGEUSD", now=NOON) is None
     assert len({pair.pair_id for pair in market.pairs}) == 30
 
 
@@ -297,3 +298,19 @@ def test_a_pair_of_a_series_holds_its_prices_without_rounding() -> None:
 def test_a_simulator_says_what_it_cannot_be_given(seed: int, activity: float) -> None:
     with pytest.raises(InvalidValueError, match="simulator"):
         Simulator(universe(), seed=seed, activity=activity)
+
+
+def test_a_pair_has_no_past_before_its_listing() -> None:
+    market = simulated_market(activity=0.2)
+    toncoin = market.number("TON/USD", now=NOON)
+    assert toncoin is not None
+    listing = int(np.datetime64("2024-12-10", "ns").astype(np.int64))
+
+    assert market.number("TON/USD", now=listing - 1) is None
+    assert market.number("TON/USD", now=listing) == toncoin
+    first = market.trades_after(toncoin, after=listing - 400 * 86_400 * 10**9, now=NOON, most=1)
+    assert listing <= int(first.stamps[0]) < listing + 86_400 * 10**9
+    assert len(market.book(toncoin, now=listing - 1, depth=5).bids.ticks) == 0
+    days = market.bars(toncoin, 1_440, after=-1, now=NOON, most=721)
+    assert int(days.stamps[0]) == listing
+    assert market.summary(toncoin, after=listing - 86_400 * 10**9, now=listing - 1) is None

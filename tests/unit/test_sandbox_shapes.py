@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -135,7 +136,7 @@ def test_an_amount_below_a_thousandth_is_shown_as_one(market: Market) -> None:
 
 
 def test_a_pair_and_an_asset_have_their_fields(market: Market) -> None:
-    pairs = over_the_wire(rest.asset_pairs(market, {"pair": "XBTUSD,SOL/USD"}))
+    pairs = over_the_wire(rest.asset_pairs(market, {"pair": "XBTUSD,SOL/USD"}, MOMENT))
     assets = over_the_wire(rest.assets(market, {"asset": "XBT,ZUSD"}))
 
     assert list(pairs) == ["XXBTZUSD", "SOLUSD"]
@@ -228,3 +229,13 @@ def test_streamed_rows_have_the_fields_of_version_two(market: Market) -> None:
     }
     assert list(rows["book"]) == ["symbol", "bids", "asks", "checksum", "timestamp"]
     assert len(rows["book"]["bids"]) == 10
+
+
+def test_who_is_not_listed_yet_is_in_no_list_and_unknown(market: Market) -> None:
+    before = int(np.datetime64("2024-12-09T23:59", "ns").astype(np.int64))
+    moment = Moment(now=before, data=before, told=before)
+
+    assert "TONUSD" not in rest.asset_pairs(market, {}, moment)
+    assert "TONUSD" in rest.asset_pairs(market, {}, MOMENT)
+    with pytest.raises(RefusedRequestError, match="EQuery:Unknown asset pair"):
+        rest.trades(market, {"pair": "TONUSD"}, moment)
