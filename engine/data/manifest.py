@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from engine.data.findings import Finding
-from engine.domain.panel import Adjustment, Panel
-from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
+from engine.domain.panel import Adjustment, Panel, trading_days
+from engine.domain.time import Calendar, Timeframe
 
 HOLDOUT_DAYS = 504
 HOLDOUT_SHARE = 5
@@ -108,12 +108,12 @@ class DataSetInfo:
 def holdout_rows(panel: Panel) -> int:
     """Return how many last rows are sealed: 504 days' worth of bars or 20% of the rows, the smaller.
 
-    Days are UTC days on which the panel has bars, so that both sessions and round-the-clock trading count
-    alike.
+    Days are days of trading on which the panel has bars, so that both sessions and round-the-clock trading
+    count alike.
     """
     if len(panel) == 0:
         return 0
-    days = panel.timestamps // NANOSECONDS_PER_DAY
+    days = trading_days(panel.timestamps, panel.calendar)
     last_rows_of_days = panel.day_ends.nonzero()[0]
     if len(last_rows_of_days) <= HOLDOUT_DAYS:
         return len(panel) // HOLDOUT_SHARE

@@ -48,7 +48,19 @@ def kept_calendars(panel: Panel) -> dict[str, Calendar]:
 
 
 def groups(panel: Panel, policy: CalendarPolicy) -> Groups:
+    """Return which instruments of a panel keep the same calendar; parameters and errors as of `grouped`."""
+    return grouped(panel.name, panel.calendar, kept_calendars(panel), policy)
+
+
+def grouped(name: str, calendar: Calendar, kept: Mapping[str, Calendar], policy: CalendarPolicy) -> Groups:
     """Return which instruments keep the same calendar, where they do not all do; else nothing.
+
+    Parameters
+    ----------
+    name, calendar
+        Of the data set.
+    kept
+        By symbol.
 
     Raises
     ------
@@ -56,26 +68,25 @@ def groups(panel: Panel, policy: CalendarPolicy) -> Groups:
         If they keep several and the policy refuses that, or if the panel's own is not the one of them that
         closes most.
     """
-    kept = kept_calendars(panel)
     by_calendar: dict[Calendar, list[str]] = {}
-    for symbol, calendar in kept.items():
-        by_calendar.setdefault(calendar, []).append(symbol)
+    for symbol, its in kept.items():
+        by_calendar.setdefault(its, []).append(symbol)
     if len(by_calendar) <= 1:
         return ()
     told = "; ".join(
-        f"{_names(symbols)} {'keeps' if len(symbols) == 1 else 'keep'} {calendar.value}"
-        for calendar, symbols in sorted(by_calendar.items())
+        f"{_names(symbols)} {'keeps' if len(symbols) == 1 else 'keep'} {its.value}"
+        for its, symbols in sorted(by_calendar.items())
     )
     if policy is CalendarPolicy.REFUSE:
         raise InputError(
-            f"{panel.name}: its instruments have different calendars ({told}). Make a data set of each, or "
+            f"{name}: its instruments have different calendars ({told}). Make a data set of each, or "
             f"state the calendar policy {CalendarPolicy.INNER_JOIN.value}, which keeps the bars that all have"
         )
-    narrowest = min(by_calendar, key=lambda calendar: calendar.days_per_year)
-    if panel.calendar is not narrowest:
+    narrowest = min(by_calendar, key=lambda each: each.days_per_year)
+    if calendar is not narrowest:
         raise InputError(
-            f"{panel.name}: has bars when all its instruments trade ({told}), so its calendar must be "
-            f"{narrowest.value}, was {panel.calendar.value}"
+            f"{name}: has bars when all its instruments trade ({told}), so its calendar must be "
+            f"{narrowest.value}, was {calendar.value}"
         )
     return tuple(tuple(sorted(symbols)) for _, symbols in sorted(by_calendar.items()))
 

@@ -18,7 +18,7 @@ from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_EVENING = 3 * NANOSECONDS_PER_DAY // 24
+_EVENING = 4 * NANOSECONDS_PER_DAY // 24
 
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -63,9 +63,9 @@ class Instrument:
 def trading_days(timestamps: IntArray, calendar: Calendar) -> IntArray:
     """Return the day of trading that each bar belongs to, in days since 1970, shape (T,).
 
-    It is the UTC day where no session crosses midnight. Where a day begins in the evening it begins at 21:00
-    UTC, an hour early or late half of the year, and what that makes of a week's first and last evening is
-    counted to Monday and to Friday.
+    It is the UTC day where no session crosses midnight. Where a day begins in the evening, bars from 20:00
+    UTC on belong to the next one, which is early by an hour in summer and by two in winter; what that makes
+    of weekends belongs to the Friday before or the Monday after.
 
     Parameters
     ----------

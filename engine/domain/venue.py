@@ -55,11 +55,6 @@ class VenueClass(StrEnum):
         """Age of the last bar's close up to which it is fresh: a long weekend is no failure."""
         return 72 if self is VenueClass.CRYPTO else 5 * 24
 
-    @property
-    def day_begins_in_the_evening(self) -> bool:
-        """Whether bars of the evening (UTC) belong to the next market day."""
-        return self.calendar.day_begins_in_the_evening
-
 
 class CalendarPolicy(StrEnum):
     """What becomes of instruments with different calendars in one data set."""

@@ -112,12 +112,13 @@ def test_days_before_the_lookback_are_forgiven() -> None:
 
 
 def test_forex_bars_of_the_evening_belong_to_the_next_market_day() -> None:
-    # Sunday, 3 March 2024, 22:00 UTC opens Monday; 19:00 would still be Sunday.
-    evening, afternoon = at("2024-03-03T20:00"), at("2024-03-03T19:59")
+    # The fifth of March 2024 was a Tuesday, the third a Sunday.
+    evening, afternoon, sunday = at("2024-03-05T20:00"), at("2024-03-05T19:59"), at("2024-03-03T22:00")
 
-    assert market_days(np.array([evening]), VenueClass.FOREX).tolist() == [at("2024-03-04")]
-    assert market_days(np.array([afternoon]), VenueClass.FUTURES).tolist() == [at("2024-03-03")]
-    assert market_days(np.array([evening]), VenueClass.CRYPTO).tolist() == [at("2024-03-03")]
+    assert market_days(np.array([evening]), VenueClass.FOREX).tolist() == [at("2024-03-06")]
+    assert market_days(np.array([sunday]), VenueClass.FOREX).tolist() == [at("2024-03-04")]
+    assert market_days(np.array([afternoon]), VenueClass.FUTURES).tolist() == [at("2024-03-05")]
+    assert market_days(np.array([evening]), VenueClass.CRYPTO).tolist() == [at("2024-03-05")]
 
 
 def test_the_weekend_of_forex_is_not_missing() -> None:

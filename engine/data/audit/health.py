@@ -7,16 +7,13 @@ from enum import StrEnum
 import numpy as np
 
 from engine.data.calendars import complete_since, sessions
-from engine.domain.panel import IntArray
+from engine.domain.panel import IntArray, trading_days
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 from engine.domain.venue import VenueClass
 
 _HOUR = 3600 * 10**9
 LOOKBACK_DAYS = 252
 """Days in which missing market days count."""
-
-_NEXT_DAY_FROM = 20 * _HOUR
-"""Forex and futures open their next day in the evening: bars from 20:00 UTC on belong to it."""
 
 
 class Status(StrEnum):
@@ -80,11 +77,7 @@ def exit_code(found: Iterable[Health], mode: Mode, *, strict: bool) -> int:
 
 def market_days(stamps: IntArray, venue: VenueClass) -> IntArray:
     """Return the days that bars belong to as UTC midnights, each once, shape (D,)."""
-    moved = stamps
-    if venue.day_begins_in_the_evening:
-        evening = stamps % NANOSECONDS_PER_DAY >= _NEXT_DAY_FROM
-        moved = np.where(evening, stamps + NANOSECONDS_PER_DAY - _NEXT_DAY_FROM, stamps)
-    return np.unique(moved - moved % NANOSECONDS_PER_DAY)
+    return np.unique(trading_days(stamps, venue.calendar)) * NANOSECONDS_PER_DAY
 
 
 def missing_market_days(
