@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.data_audit import audit
+from engine.cli.data_compact import compact
 from engine.cli.data_corrections import corrections
 from engine.cli.data_documents import (
     bar_document,
@@ -161,6 +162,7 @@ app.command("record")(record)
 app.command("sync")(sync)
 app.command("verify")(verify)
 app.command("corrections")(corrections)
+app.command("compact")(compact)
 
 
 def _known_symbol(panel: "Panel", symbol: str | None) -> str:

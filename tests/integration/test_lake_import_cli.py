@@ -1,6 +1,7 @@
 """`engine data import --lake` as a person or a script meets it."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,20 @@ def test_a_name_that_stands_for_another_set_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "us5 exists already" in result.stderr
     assert catalogue.lake().series() == []
+
+
+def test_compacting_changes_no_data_set(tmp_path: Path) -> None:
+    close = walk(1)
+    # Two files lie in January, which is over; February still grows.
+    for first, stop in pairwise([0, 1, 2, *range(20, N + 1, 20)]):
+        document(write(tmp_path, "AAA", close[first:stop], first))
+    versions = catalogue.lake().versions("mine")
+    before = [catalogue.manifest(f"mine@{number}").content_hash for number in versions]
+
+    done = CliRunner().invoke(app, ["data", "compact", "--json"])
+    shown = CliRunner().invoke(app, ["data", "compact"])
+
+    told = json.loads(done.stdout)
+    assert (told["series"], told["before"], told["after"]) == (1, 12, 11)
+    assert "1 series: 11 parts are read as 11" in shown.stdout
+    assert [catalogue.load(f"mine@{number}", sealed=False).content_hash for number in versions] == before

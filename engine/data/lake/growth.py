@@ -36,7 +36,7 @@ def new_parts(
             key=key,
             arrival=arrival,
             sequence=1 if before is None else before.sequence + 1,
-            previous="" if before is None else before.name_hash,
+            previous="" if before is None else before.chain_hash,
             known_at=known_at,
             source=source,
             run=run,

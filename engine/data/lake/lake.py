@@ -5,8 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.actions import Fact, in_force
-from engine.data.lake import appending, catalogue, datasets, facts, files, raw, seals, verifying, versions
+from engine.data.lake import (
+    appending,
+    catalogue,
+    compacting,
+    datasets,
+    facts,
+    files,
+    raw,
+    seals,
+    verifying,
+    versions,
+)
 from engine.data.lake.appending import Appended, require_run, require_source
+from engine.data.lake.compacting import Compacted
 from engine.data.lake.corrections import Correction, corrections_of
 from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.problems import Problem
@@ -218,14 +230,32 @@ class Lake:
         return found
 
     def parts(self, key: SeriesKey, as_of: int | None = None) -> list[Part]:
-        """Return the parts of a series that were known at a moment, in the order in which they were written.
+        """Return the parts that tell all that was known of a series at a moment, in the order of writing.
 
         Raises
         ------
         InputError
             If the footer of a part cannot be read.
         """
-        return [part for part in self._shelf.parts(key) if as_of is None or part.known_at <= as_of]
+        return self._shelf.parts_to_read(key, as_of)
+
+    def compact(self) -> Compacted:
+        """Let many small parts be read as few: what they say, and as of when, stays what it is.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses, or a file is not what was written.
+        """
+        keys, before, after = self.series(), 0, 0
+        for key in keys:
+            with files.writing(self.root):
+                parts = self.parts(key)
+                for part, payload in compacting.mergers(self.root, parts):
+                    assert part.place is not None
+                    files.put(self.root, self.root / part.place, payload)
+                before, after = before + len(parts), after + len(self.parts(key))
+        return Compacted(series=len(keys), before=before, after=after)
 
     # --- corporate actions ------------------------------------------------------------------------------
 
@@ -417,7 +447,7 @@ class Lake:
     # --- inside ----------------------------------------------------------------------------------------
 
     def _all_parts(self) -> list[Part]:
-        return [part for key in self.series() for part in self.parts(key)]
+        return [part for key in self.series() for part in self._shelf.parts(key)]
 
     def _rows(self, key: SeriesKey, *, start: int | None, stop: int | None, as_of: int | None) -> Rows:
         return rows_of(self.root, key, self.parts(key, as_of), start=start, stop=stop)

@@ -1,7 +1,8 @@
 """One part: an immutable Parquet file that says in its footer what it is, when it was learned and from whom.
 
 The name of a part holds the hash of its bytes. Parts of a series are numbered, and each names the one before
-it, so a part that is gone shows. All of the rows of a part were learned at one moment.
+it, so a part that is gone shows. All of the rows of a part were learned at one moment. A part that repeats
+others, `merged-<hash>.parquet`, stands beside them and is read in their place.
 """
 
 import json
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from engine.domain.time import Timeframe
 _FORMAT = 1
 _FOOTER = b"gauntlet"
 _PREFIX = "part-"
+_PREFIX_MERGED = "merged-"
 _SUFFIX = ".parquet"
 _HASH_CHARACTERS = 16
 _FLAG = "buyer_is_taker"
@@ -60,6 +63,9 @@ class Part:
         How many lines: rows, or single revised values.
     first, last
         UTC nanoseconds of its first and last row.
+    repeats
+        Hashes in the names of the parts whose rows it repeats, in their order; empty for a part of its own.
+        Its number and its moment are then those of the last of them.
     """
 
     key: SeriesKey
@@ -75,6 +81,7 @@ class Part:
     last: int
     first_id: int
     last_id: int
+    repeats: tuple[str, ...] = ()
     place: Path | None = None
     size: int = 0
 
@@ -82,7 +89,12 @@ class Part:
     def name_hash(self) -> str:
         """The hash in the name of the file."""
         assert self.place is not None
-        return self.place.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        return self.place.stem.rpartition("-")[2]
+
+    @property
+    def chain_hash(self) -> str:
+        """The hash that the next part of the series names."""
+        return self.repeats[-1] if self.repeats else self.name_hash
 
     @property
     def is_rows(self) -> bool:
@@ -91,10 +103,25 @@ class Part:
 
 
 def is_part_name(name: str) -> bool:
-    """Return whether a file is called as a part is."""
-    middle = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    """Return whether a file is called as a part is that repeats no others."""
+    return _is_named(name, _PREFIX)
+
+
+def is_merged_name(name: str) -> bool:
+    """Return whether a file is called as a part is that repeats others."""
+    return _is_named(name, _PREFIX_MERGED)
+
+
+def repeated(part: Part) -> list[Path]:
+    """Return the places of the parts that a part repeats."""
+    assert part.place is not None
+    return [part.place.parent / f"{_PREFIX}{name_hash}{_SUFFIX}" for name_hash in part.repeats]
+
+
+def _is_named(name: str, prefix: str) -> bool:
+    middle = name.removeprefix(prefix).removesuffix(_SUFFIX)
     return (
-        name == f"{_PREFIX}{middle}{_SUFFIX}"
+        name == f"{prefix}{middle}{_SUFFIX}"
         and len(middle) == _HASH_CHARACTERS
         and set(middle) <= set("0123456789abcdef")
     )
@@ -248,7 +275,8 @@ def _encode(part: Part, columns: dict[str, pa.Array]) -> tuple[Part, bytes]:
         writer.write_table(table, row_group_size=rows)
         writer.add_key_value_metadata({_FOOTER.decode(): json.dumps(_footer(part))})
     payload = stream.getvalue().to_pybytes()
-    name = f"{_PREFIX}{sha256(payload)[:_HASH_CHARACTERS]}{_SUFFIX}"
+    prefix = _PREFIX_MERGED if part.repeats else _PREFIX
+    name = f"{prefix}{sha256(payload)[:_HASH_CHARACTERS]}{_SUFFIX}"
     return replace(part, place=_folder_of(part) / name, size=len(payload)), payload
 
 
@@ -277,10 +305,10 @@ def _footer(part: Part) -> dict[str, object]:
         "last": part.last,
         "first_id": part.first_id,
         "last_id": part.last_id,
-    }
+    } | ({"repeats": list(part.repeats)} if part.repeats else {})
 
 
-def _from_footer(place: Path, size: int, document: dict[str, object]) -> Part:
+def _from_footer(place: Path, size: int, document: dict[str, Any]) -> Part:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']}, this version reads {_FORMAT}")
     timeframe = document["timeframe"]
@@ -299,6 +327,7 @@ def _from_footer(place: Path, size: int, document: dict[str, object]) -> Part:
         previous=str(document["previous"]),
         source=str(document["source"]),
         run=str(document["run"]),
+        repeats=tuple(document.get("repeats", ())),
         place=place,
         size=size,
         **numbers,

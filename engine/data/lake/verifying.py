@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.lake import catalogue, datasets, facts, files, layout, raw, versions
-from engine.data.lake.parts import Part, is_part_name, read_part, read_revisions, read_rows
+from engine.data.lake.parts import (
+    Part,
+    is_merged_name,
+    is_part_name,
+    read_part,
+    read_revisions,
+    read_rows,
+    repeated,
+)
 from engine.data.lake.problems import Problem, ProblemKind
 from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import increasing
@@ -29,6 +37,7 @@ def problems(root: Path) -> list[Problem]:
 def _problems(root: Path) -> list[Problem]:
     found: list[Problem] = []
     series: dict[Path, list[Part]] = {}
+    merged: list[Part] = []
     for place in _files(root):
         top = place.parts[0]
         if top == files.STAGING:
@@ -41,7 +50,9 @@ def _problems(root: Path) -> list[Problem]:
             except InputError as wrong:
                 found.append(_problem(ProblemKind.DAMAGED, place, str(wrong)))
                 part = None
-            if part is not None:
+            if part is not None and part.repeats:
+                merged.append(part)
+            elif part is not None:
                 series.setdefault(layout.folder(part.key), []).append(part)
         elif top == facts.FOLDER:
             message = facts.problem(root, place)
@@ -55,6 +66,7 @@ def _problems(root: Path) -> list[Problem]:
     for place, parts in sorted(series.items()):
         found += _series_problems(root, place, parts)
     whole = [part for parts in series.values() for part in parts]
+    found += [problem for part in merged for problem in _merged_problems(root, part, whole)]
     return found + catalogue.problems(root, whole)
 
 
@@ -67,7 +79,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _checked_part(root: Path, place: Path) -> Part:
-    if not is_part_name(place.name):
+    if not is_part_name(place.name) and not is_merged_name(place.name):
         raise InputError("is not called as a part is; take it out of the lake")
     part = read_part(root, place)
     if part.is_rows:
@@ -110,6 +122,27 @@ def _series_problems(root: Path, place: Path, parts: list[Part]) -> list[Problem
     except InputError as wrong:
         return [_problem(ProblemKind.DAMAGED, place, str(wrong))]
     return []
+
+
+def _merged_problems(root: Path, part: Part, whole: list[Part]) -> list[Problem]:
+    """Return what is wrong with a part that repeats others: it has to say what they say."""
+    assert part.place is not None
+    places = set(repeated(part))
+    members = [each for each in whole if each.place in places]
+    if len(members) != len(places):
+        return [_problem(ProblemKind.DAMAGED, part.place, "it repeats parts that are not there any more")]
+    told, own = rows_of(root, part.key, members), read_rows(root, part)
+    is_same = all(
+        one.tobytes() == other.tobytes()
+        for one, other in zip(
+            (told.stamps, told.ids, *told.values.values()),
+            (own.stamps, own.ids, *own.values.values()),
+            strict=True,
+        )
+    )
+    if is_same and part.known_at == max(each.known_at for each in members):
+        return []
+    return [_problem(ProblemKind.DAMAGED, part.place, "it does not say what the parts say that it repeats")]
 
 
 def _data_set_problems(root: Path, place: Path) -> list[Problem]:
