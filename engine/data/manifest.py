@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from engine.data.findings import Finding
-from engine.domain.panel import Adjustment, Panel, trading_days
+from engine.domain.panel import Adjustment, Outline, Panel, trading_days
 from engine.domain.time import Calendar, Timeframe
 
 HOLDOUT_DAYS = 504
@@ -105,7 +105,7 @@ class DataSetInfo:
     invalid: tuple[str, ...] = ()
 
 
-def holdout_rows(panel: Panel) -> int:
+def holdout_rows(panel: Panel | Outline) -> int:
     """Return how many last rows are sealed: 504 days' worth of bars or 20% of the rows, the smaller.
 
     Days are days of trading on which the panel has bars, so that both sessions and round-the-clock trading
@@ -122,22 +122,32 @@ def holdout_rows(panel: Panel) -> int:
 
 
 def describe(
-    panel: Panel,
+    panel: Panel | Outline,
     *,
     origin: Origin,
     source: str,
+    content_hash: str | None = None,
     market: str | None = None,
     warnings: tuple[Finding, ...] = (),
     warning_counts: Mapping[str, int] | None = None,
     notes: tuple[str, ...] = (),
     quality: Quality | None = None,
 ) -> Manifest:
-    """Return the manifest of a whole panel."""
+    """Return the manifest of a whole panel.
+
+    Parameters
+    ----------
+    content_hash
+        Of a panel of which there is an outline only.
+    """
+    if content_hash is None:
+        assert isinstance(panel, Panel)
+        content_hash = panel.content_hash
     return Manifest(
         name=panel.name,
         origin=origin,
         source=source,
-        content_hash=panel.content_hash,
+        content_hash=content_hash,
         rows=len(panel),
         instruments=panel.symbols,
         first=int(panel.timestamps[0]),

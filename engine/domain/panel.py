@@ -1,7 +1,7 @@
 """Bars of several instruments on one time axis."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from enum import StrEnum
@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _EVENING = 4 * NANOSECONDS_PER_DAY // 24
+
+_HASHED_VALUES = 1 << 20
 
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -97,6 +99,88 @@ def _read_only(values: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Outline:
+    """What a panel is, its values apart: all that is at hand of one too large to be laid out.
+
+    Attributes
+    ----------
+    timestamps, instruments, has_range
+        As those of the panel.
+    """
+
+    name: str
+    timestamps: IntArray
+    instruments: tuple[Instrument, ...]
+    timeframe: Timeframe
+    calendar: Calendar
+    adjustment: Adjustment
+    has_range: bool
+    synthetic: bool
+
+    def __len__(self) -> int:
+        return int(self.timestamps.size)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the instruments, in column order."""
+        return tuple(instrument.symbol for instrument in self.instruments)
+
+    @cached_property
+    def day_ends(self) -> npt.NDArray[np.bool_]:
+        """Shape (T,): the last bar of each day of trading."""
+        return day_ends(self.timestamps, self.calendar)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Values:
+    """One field of a panel, as stretches of rows: how it is cut is of no account.
+
+    Attributes
+    ----------
+    shape
+        Of the whole.
+    """
+
+    shape: tuple[int, ...]
+    stretches: Iterable[FloatArray]
+
+
+def content_hash(outline: "Outline | Panel", fields: Mapping[str, Values]) -> str:
+    """Return the SHA-256 of a canonical byte layout: header lines, then little-endian arrays by name."""
+    digest = hashlib.sha256()
+    header = [
+        "panel/1",
+        outline.timeframe.value,
+        outline.calendar.value,
+        outline.adjustment.value,
+        str(int(outline.has_range)),
+        str(int(outline.synthetic)),
+        f"{len(outline)}x{len(outline.instruments)}",
+    ]
+    header += [
+        f"{i.symbol}|{i.quote}|{i.cluster}|{i.delisted_at}|{i.delisting_haircut.hex()}"
+        for i in outline.instruments
+    ]
+    digest.update("\n".join(header).encode())
+    digest.update(outline.timestamps.astype("<i8").tobytes())
+    for name in sorted(fields):
+        digest.update(f"\n{name} {fields[name].shape}\n".encode())
+        for stretch in fields[name].stretches:
+            # One bit pattern for NaN, whatever wrote it.
+            values = np.where(np.isnan(stretch), np.nan, stretch) + 0.0
+            digest.update(values.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _stretches(values: FloatArray) -> Values:
+    # The bytes that are hashed are copies: those of a whole field would double the memory of a panel.
+    cut = max(1, _HASHED_VALUES * max(len(values), 1) // max(values.size, 1))
+    return Values(
+        shape=values.shape, stretches=(values[row : row + cut] for row in range(0, len(values), cut))
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
     """Bars, valid once made. Arrays are C-contiguous and read-only.
 
@@ -161,7 +245,9 @@ class Panel:
         object.__setattr__(self, "fields", MappingProxyType(extras))
         told = self.day_ends_told
         if told is not None and told.shape != shape[:1]:
-            raise InvalidValueError(f"{self.name}: day_ends_told must have shape {shape[:1]}, was {told.shape}")
+            raise InvalidValueError(
+                f"{self.name}: day_ends_told must have shape {shape[:1]}, was {told.shape}"
+            )
         if len(set(self.symbols)) != len(self.symbols):
             raise InvalidValueError(f"{self.name}: an instrument stands twice in {self.symbols}")
 
@@ -208,30 +294,9 @@ class Panel:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over a canonical byte layout: header lines, then little-endian arrays in name order."""
-        digest = hashlib.sha256()
-        header = [
-            "panel/1",
-            self.timeframe.value,
-            self.calendar.value,
-            self.adjustment.value,
-            str(int(self.has_range)),
-            str(int(self.synthetic)),
-            f"{len(self)}x{len(self.instruments)}",
-        ]
-        header += [
-            f"{i.symbol}|{i.quote}|{i.cluster}|{i.delisted_at}|{i.delisting_haircut.hex()}"
-            for i in self.instruments
-        ]
-        digest.update("\n".join(header).encode())
-        digest.update(self.timestamps.astype("<i8").tobytes())
+        """SHA-256 of all that the panel holds, whatever wrote it."""
         arrays = {name: getattr(self, name) for name in PRICE_FIELDS} | dict(self.fields)
-        for name in sorted(arrays):
-            digest.update(f"\n{name} {arrays[name].shape}\n".encode())
-            # One bit pattern for NaN, whatever wrote it.
-            values = np.where(np.isnan(arrays[name]), np.nan, arrays[name]) + 0.0
-            digest.update(values.astype("<f8").tobytes())
-        return digest.hexdigest()
+        return content_hash(self, {name: _stretches(values) for name, values in arrays.items()})
 
     def rows(self, start: int, stop: int) -> Self:
         """Return bars `start` up to, not including, `stop`."""

@@ -51,20 +51,29 @@ def raw_panel(
     InputError
         If a file is not what was frozen, or there is no bar at all.
     """
+    return panels.build(root, source_of(name, definition, pinned, facts, only=only))
+
+
+def source_of(
+    name: str,
+    definition: Definition,
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+    *,
+    only: str | None = None,
+) -> Source:
+    """Return what `raw_panel` is made of."""
     columns = _columns(definition, pinned, facts)
     if only is not None:
         columns = tuple(column for column in columns if column.instrument.symbol == only)
-    return panels.build(
-        root,
-        Source(
-            name=name,
-            columns=columns,
-            market=_market(definition, pinned) if only is None else None,
-            timeframe=definition.timeframe,
-            calendar=definition.calendar,
-            start=definition.start,
-            stop=definition.stop,
-        ),
+    return Source(
+        name=name,
+        columns=columns,
+        market=_market(definition, pinned) if only is None else None,
+        timeframe=definition.timeframe,
+        calendar=definition.calendar,
+        start=definition.start,
+        stop=definition.stop,
     )
 
 

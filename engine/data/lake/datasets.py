@@ -8,15 +8,16 @@ import numpy as np
 
 from engine.data import validity
 from engine.data.actions import Fact
-from engine.data.lake import assembling, files, seals
+from engine.data.lake import assembling, bulk, files, seals
+from engine.data.lake.bulk import Looked
 from engine.data.lake.panels import NoBarsError, PinnedPart
-from engine.data.lake.parts import Part, read_bytes, read_part, repeated
+from engine.data.lake.parts import Part, read_bytes, read_part
 from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
 from engine.data.manifest import Origin, describe
 from engine.data.series import SeriesKey, SeriesKind
 from engine.data.venues import groups
 from engine.domain.errors import InputError
-from engine.domain.panel import Adjustment, Panel
+from engine.domain.panel import Adjustment, Outline, Panel
 from engine.domain.venue import CalendarPolicy
 
 
@@ -63,29 +64,26 @@ def freeze(
             key: tuple(_pinned(root, part) for part in parts_of(key) if _is_inside(part, definition))
             for key in assembling.series_of(definition, facts)
         }
-    raw = assembling.raw_panel(root, name, definition, pinned, facts)
-    # The checks bring pandas with them, which a reader of the lake does not need.
-    from engine.data.lake import freezable
-
-    freezable.refuse_errors(raw)
-    freezable.refuse_two_grids(raw)
-    definition = replace(definition, groups=groups(raw, calendar_policy))
-    panel = assembling.in_view(raw, definition, facts)
+    looked = bulk.look(root, name, definition, pinned) if bulk.is_large(definition, pinned, facts) else None
+    if looked is None:
+        definition, looked = _laid_out(root, name, definition, pinned, facts, calendar_policy)
+    outline = looked.outline
     learned = [each.part.known_at for of_series in pinned.values() for each in of_series]
     manifest = describe(
-        panel,
+        outline,
+        content_hash=looked.content_hash,
         origin=Origin.LAKE,
         source="lake: " + ", ".join(sorted({key.venue for key in definition.keys})),
         market=None if definition.market is None else str(definition.market),
         notes=() if definition.universe is None else (f"Universe: {definition.universe}.",),
-        quality=validity.judged(panel),
+        quality=looked.quality,
     )
     frozen = DataSetVersion(
         name=name,
         version=1,
         as_of=max([*learned, *(fact.known_at for fact in facts)]) if as_of is None else as_of,
         definition=definition,
-        instruments=panel.instruments,
+        instruments=outline.instruments,
         files=tuple(
             PinnedFile(place=str(each.part.place), sha256=each.sha256)
             for of_series in pinned.values()
@@ -93,12 +91,12 @@ def freeze(
         ),
         facts=facts,
         spans=assembling.spans_of(definition, pinned, facts),
-        sealed_from=int(panel.timestamps[-manifest.holdout_rows]) if manifest.holdout_rows else None,
+        sealed_from=int(outline.timestamps[-manifest.holdout_rows]) if manifest.holdout_rows else None,
         manifest=manifest,
     )
     with files.writing(root):
         known = every(root)
-        return write_next(root, _sealed(frozen, panel, known), known)
+        return write_next(root, _sealed(frozen, outline, known), known)
 
 
 def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: int | None = None) -> Panel:
@@ -210,7 +208,30 @@ def _check(name: str, definition: Definition) -> None:
         seen[key.instrument] = key
 
 
-def _sealed(frozen: DataSetVersion, panel: Panel, known: Sequence[DataSetVersion]) -> DataSetVersion:
+def _laid_out(
+    root: Path,
+    name: str,
+    definition: Definition,
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+    calendar_policy: CalendarPolicy,
+) -> tuple[Definition, Looked]:
+    """Return what the whole panel says, and the definition with the calendars that are in it."""
+    # The checks bring pandas with them, which a reader of the lake does not need.
+    from engine.data.lake import freezable
+
+    raw = assembling.raw_panel(root, name, definition, pinned, facts)
+    freezable.refuse_errors(raw)
+    freezable.refuse_two_grids(raw)
+    definition = replace(definition, groups=groups(raw, calendar_policy))
+    panel = assembling.in_view(raw, definition, facts)
+    looked = Looked(outline=panel, content_hash=panel.content_hash, quality=validity.judged(panel))
+    return definition, looked
+
+
+def _sealed(
+    frozen: DataSetVersion, panel: Panel | Outline, known: Sequence[DataSetVersion]
+) -> DataSetVersion:
     """Return a new version with the bars sealed too that known data sets seal."""
     before = seals.inherited(frozen.spans, known)
     if before is None or (frozen.sealed_from is not None and frozen.sealed_from <= before.sealed_from):
@@ -251,12 +272,6 @@ def _frozen_parts(
         part = read_part(root, Path(file.place))
         if as_of is None or part.known_at <= as_of:
             pinned.setdefault(part.key, []).append(PinnedPart(part=part, sha256=file.sha256))
-            continue
-        # Of the parts that a merged one repeats some were known earlier.
-        members = [read_part(root, place) for place in repeated(part)]
-        pinned.setdefault(part.key, []).extend(
-            _pinned(root, member) for member in members if member.known_at <= as_of
-        )
     return {key: tuple(parts) for key, parts in pinned.items()}
 
 

@@ -107,17 +107,7 @@ def build(root: Path, source: Source) -> Panel:
         If a file is not what was written, or there is no bar at all.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        source, pieces = _with_bars(source, _pieces(root, source, source.columns, threads))
-        axis, is_whole = _axis(root, source, pieces)
-        shape = (len(axis), len(source.columns))
-        fields: dict[str, FloatArray] = {
-            name: np.empty(shape) if is_whole else np.full(shape, np.nan) for name in BAR_VALUES
-        }
-        # By month, so that the rows that are written next to one another are still in the cache.
-        ordered = sorted(pieces, key=lambda piece: (piece.pinned.part.month, piece.column))
-        list(threads.map(lambda piece: _fill(root, piece, axis, fields), ordered))
-        for number, column in enumerate(source.columns):
-            _revise(root, source, column, axis, {name: values[:, number] for name, values in fields.items()})
+        source, axis, fields = _grid(root, source, BAR_VALUES, threads)
         market = None if source.market is None else _market(root, source, source.market, axis, threads)
     has_range = _has_range(fields)
     if not has_range:
@@ -142,11 +132,46 @@ def build(root: Path, source: Source) -> Panel:
     )
 
 
+def grid(root: Path, source: Source, names: Sequence[str]) -> tuple[Source, IntArray, dict[str, FloatArray]]:
+    """Return some fields of a panel as they were written, without the market.
+
+    Returns
+    -------
+    tuple
+        What is left of the source without the columns that have no bar; stamps, shape (T,); values by name,
+        shape (T, N) each.
+
+    Raises
+    ------
+    InputError
+        As `build` does.
+    """
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        return _grid(root, source, names, threads)
+
+
 def bounds(start: int | None, stop: int | None, segment: Segment) -> tuple[int, int]:
     """Return from which stamp up to which one a segment tells of a panel with these bounds."""
     starts = [bound for bound in (start, segment.start) if bound is not None]
     stops = [bound for bound in (stop, segment.stop) if bound is not None]
     return max(starts, default=-(2**63)), min(stops, default=2**63 - 1)
+
+
+def _grid(
+    root: Path, source: Source, names: Sequence[str], threads: ThreadPoolExecutor
+) -> tuple[Source, IntArray, dict[str, FloatArray]]:
+    source, pieces = _with_bars(source, _pieces(root, source, source.columns, threads))
+    axis, is_whole = _axis(root, source, pieces)
+    shape = (len(axis), len(source.columns))
+    fields: dict[str, FloatArray] = {
+        name: np.empty(shape) if is_whole else np.full(shape, np.nan) for name in names
+    }
+    # By month, so that the rows that are written next to one another are still in the cache.
+    ordered = sorted(pieces, key=lambda piece: (piece.pinned.part.month, piece.column))
+    list(threads.map(lambda piece: _fill(root, piece, axis, fields), ordered))
+    for number, column in enumerate(source.columns):
+        _revise(root, source, column, axis, {name: values[:, number] for name, values in fields.items()})
+    return source, axis, fields
 
 
 def _pieces(
@@ -227,7 +252,7 @@ def _require_once(root: Path, column: Column, found: int, rows: int) -> None:
 def _fill(root: Path, piece: _Piece, axis: IntArray, fields: dict[str, FloatArray]) -> None:
     assert piece.pinned.part.place is not None
     # The hash of these bytes was compared when their stamps were read.
-    arrays = decode((root / piece.pinned.part.place).read_bytes(), BAR_VALUES)
+    arrays = decode((root / piece.pinned.part.place).read_bytes(), tuple(fields))
     first = int(np.searchsorted(axis, piece.stamps[0]))
     last = first + len(piece.stamps)
     # Nearly always the rows of a part stand on the axis without a hole.
