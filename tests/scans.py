@@ -59,7 +59,7 @@ def walk(seed: int, days: int, *, drift: float = 0.0, start: float = 100.0) -> F
 
 
 def in_lake(
-    closes: Mapping[str, FloatArray], name: str = "scanned", *, venue: str = "kraken", volume: float = 1e5
+    closes: Mapping[str, FloatArray], name: str = "scanned", *, venue: str = "kraken", learned: int = LEARNED
 ) -> DataSetVersion:
     """Append closes to the lake of this home, day 0 first, and freeze them; NaN: no bar."""
     lake = catalogue.lake()
@@ -74,8 +74,8 @@ def in_lake(
             high=close * 1.01,
             low=close * 0.99,
             close=close,
-            volume=np.full(len(close), volume),
+            volume=np.full(len(close), 1e5),
         )
-        lake.append(key, bars, known_at=LEARNED, source="test", run="one")
+        lake.append(key, bars, known_at=learned, source="test", run="one")
         keys.append(key)
     return lake.freeze(name, keys, timeframe=Timeframe.DAY_1, calendar=Calendar.ALWAYS)

@@ -74,7 +74,7 @@ def pull(
         start=stamp_of("--start", start),
         stop=None if stop is None else stamp_of("--stop", stop),
         universe=universe,
-        calendar=calendar,
+        calendar=calendar or _calendar_of(universe),
         calendar_policy=calendar_policy,
         workers=workers,
         is_sandbox=url is not None,
@@ -94,6 +94,13 @@ def pull(
             print_lines(console, ["", f"next   engine data audit {frozen.name}"])
     if summary.failed:
         raise typer.Exit(NOT_COMPLETE)
+
+
+def _calendar_of(universe: str | None) -> Calendar | None:
+    """Return the calendar that the instruments of a universe keep; None where there is no universe."""
+    from engine.data import universes
+
+    return None if universe is None else universes.read(universe).venue_class.calendar
 
 
 def symbols_of(listed: str | None, universe: str | None) -> tuple[str, ...]:

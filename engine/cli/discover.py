@@ -193,7 +193,7 @@ def _print_fallen(console: "Console", fallen: "tuple[Fallen, ...]") -> None:
     print_lines(console, ["", "fell"])
     for fall in fallen[:_SHOWN]:
         had = "" if fall.value is None else f": {_said(fall.value)}"
-        asked = "" if fall.limit is None else f", asked was {_said(fall.limit)}"
+        asked = "" if fall.limit is None else f", asked for {_said(fall.limit)}"
         print_lines(
             console, [f"  {fall.symbol:<12} {fall.reason.value:<16} {SENTENCES[fall.reason]}{had}{asked}"]
         )

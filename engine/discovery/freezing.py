@@ -23,8 +23,8 @@ def freeze(pool: Pool, name: str, *, seen_bars: int = 0) -> DataSetVersion:
     Raises
     ------
     InputError
-        If the pool is empty or was not found in the lake, if the name is taken, or if no bar came after the
-        scan.
+        If the pool is empty or was not found in the lake, if the name is taken, or if no bar that is not
+        sealed came after the scan.
     """
     sight = pool.sight
     base, number = catalogue.parsed(sight.data)
@@ -33,8 +33,6 @@ def freeze(pool: Pool, name: str, *, seen_bars: int = 0) -> DataSetVersion:
             f"--freeze: {sight.data} is not in the lake, and only its series can be frozen again; pull "
             "them into the lake first"
         )
-    if not pool.symbols:
-        raise InputError("--freeze: nothing passed, so there is nothing to freeze")
     catalogue.require_free(name)
     if name == base:
         raise InputError(f"--freeze: {name} is the data set that was scanned; choose another name")

@@ -189,6 +189,24 @@ def test_a_scan_of_the_past_is_not_changed_by_what_came_since(config: Path) -> N
     assert after == before
 
 
+def test_what_was_learned_after_a_moment_is_not_seen_as_of_it(config: Path) -> None:
+    in_lake({"UP/USD": rising()[:300]}, learned=day(300))
+    revised = rising()
+    revised[200] = 1e-6
+    in_lake({"UP/USD": revised}, learned=day(600))
+    asked = ("--at", "2023-08-01", "--json")
+
+    now = document(discover(config, *asked))
+    then = document(discover(config, *asked, "--as-of", "2023-12-01"))
+    too_early = discover(config, *asked, "--as-of", "2023-10-01")
+
+    assert now["inputs"]["bars"] != then["inputs"]["bars"]
+    assert now["scan_id"] != then["scan_id"]
+    assert [entry["close"] for entry in then["candidates"]] == [rising()[211]]
+    assert too_early.exit_code == 2
+    assert "scanned" in too_early.stderr
+
+
 def test_nothing_found_is_exit_1(config: Path) -> None:
     in_lake({"DOWN/USD": rising()[::-1].copy(), "THIN/USD": rising(0.01)})
 
