@@ -11,7 +11,7 @@ from engine.data.actions import Fact
 from engine.data.lake import assembling, bulk, files, seals
 from engine.data.lake.bulk import Looked
 from engine.data.lake.panels import NoBarsError, PinnedPart
-from engine.data.lake.parts import Part, read_bytes, read_part
+from engine.data.lake.parts import Part, read_bytes, read_part, repeated
 from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
 from engine.data.manifest import Origin, describe
 from engine.data.series import SeriesKey, SeriesKind
@@ -272,6 +272,12 @@ def _frozen_parts(
         part = read_part(root, Path(file.place))
         if as_of is None or part.known_at <= as_of:
             pinned.setdefault(part.key, []).append(PinnedPart(part=part, sha256=file.sha256))
+            continue
+        # Of the parts that a merged one repeats some were known earlier.
+        members = [read_part(root, place) for place in repeated(part)]
+        pinned.setdefault(part.key, []).extend(
+            _pinned(root, member) for member in members if member.known_at <= as_of
+        )
     return {key: tuple(parts) for key, parts in pinned.items()}
 
 
