@@ -26,8 +26,8 @@ from engine.domain.panel import (
 )
 from engine.domain.time import Calendar
 
-LARGE_ROWS = 20_000_000
-"""Bars up to which a data set is laid out as a whole, which is faster."""
+LARGE_ROWS = 5_000_000
+"""Bars up to which a data set is laid out as a whole: a quarter to a half faster, in twice the memory."""
 
 _STRETCH_VALUES = 4_000_000
 
