@@ -143,6 +143,21 @@ def test_the_intent_is_on_record_before_a_bar_is_read(config: Path, monkeypatch:
     assert "SCAN_FINISHED" in engine("journal", "tail", "--scans").stdout
 
 
+def test_nothing_is_scanned_that_cannot_be_put_on_record(config: Path) -> None:
+    in_lake(data())
+    discover(config)
+    log = scans_folder() / "journal.log"
+    log.write_bytes(b"x" + log.read_bytes()[1:])
+    for path in runs_folder().glob("scan-*/*"):
+        path.unlink()
+
+    result = discover(config)
+
+    assert result.exit_code == 1
+    assert "LEDGER_CORRUPT" in result.stderr
+    assert list(runs_folder().glob("scan-*/*")) == []
+
+
 def test_a_scan_that_fails_says_why_on_the_screen_and_on_record(config: Path) -> None:
     in_lake(data())
     config.write_text(SCAN.replace("strategy: trend", "strategy: trand"))
