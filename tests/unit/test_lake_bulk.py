@@ -76,10 +76,11 @@ def in_stretches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         MANY,
         {"ALL/USD": [WHOLE]},
         {**MANY, "CLOSES/USD": [without_range(WHOLE)]},
+        {"CLOSES/USD": [without_range(WHOLE)], "LATE/USD": [without_range(LATE)]},
         # Ranges for a part of the time: the set has ranges, and some months of it have none.
         {"ALL/USD": [WHOLE], "PARTLY/USD": [without_range(ENDS), rows(slice(1000, None))]},
     ],
-    ids=["many", "one", "closes only", "closes only for a while"],
+    ids=["many", "one", "one has closes only", "closes only", "closes only for a while"],
 )
 def test_in_stretches_it_has_the_same_hash_scores_and_seal(
     tmp_path: Path, series: Mapping[str, list[BarSeries]], monkeypatch: pytest.MonkeyPatch

@@ -78,7 +78,8 @@ def look(root: Path, name: str, definition: Definition, pinned: _Pinned) -> Look
             yield from each_of_panel(panel)
 
     audited = audit(each(), definition.timeframe, definition.calendar, name=name, limit=0)
-    if len(set(seen.calendars)) > 1:
+    # One instrument without ranges takes them from all, and their audits see less then.
+    if len(set(seen.calendars)) > 1 or len(seen.has_range) > 1:
         return None
     if definition.calendar is Calendar.ALWAYS:
         since_first = seen.timestamps - seen.timestamps[0]
@@ -91,8 +92,8 @@ def look(root: Path, name: str, definition: Definition, pinned: _Pinned) -> Look
         timeframe=definition.timeframe,
         calendar=definition.calendar,
         adjustment=Adjustment.NONE,
-        has_range=seen.has_range,
-        synthetic=any(key.is_synthetic for key in definition.keys),
+        has_range=seen.has_range == {True},
+        synthetic=seen.synthetic,
     )
     shape = (len(outline), len(outline.instruments))
     fields = {
@@ -111,7 +112,8 @@ class _Seen:
         self.timestamps: IntArray = np.empty(0, dtype=np.int64)
         self.instruments: list[Instrument] = []
         self.calendars: list[Calendar] = []
-        self.has_range = True
+        self.has_range: set[bool] = set()
+        self.synthetic = False
 
     def take(self, panel: Panel, calendar: Calendar) -> None:
         """Take down what one instrument says."""
@@ -119,7 +121,8 @@ class _Seen:
             self.timestamps = np.union1d(self.timestamps, panel.timestamps)
         self.instruments += panel.instruments
         self.calendars.append(calendar)
-        self.has_range &= panel.has_range
+        self.has_range.add(panel.has_range)
+        self.synthetic |= panel.synthetic
 
 
 def _stretches(
