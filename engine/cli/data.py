@@ -31,6 +31,7 @@ from engine.cli.data_screen import (
 )
 from engine.cli.data_sync import sync
 from engine.cli.data_verify import verify
+from engine.cli.data_withdraw import withdraw
 from engine.domain.panel import Adjustment
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ app.command("audit")(audit)
 app.command("pull")(pull)
 app.command("record")(record)
 app.command("sync")(sync)
+app.command("withdraw")(withdraw)
 app.command("verify")(verify)
 app.command("corrections")(corrections)
 app.command("compact")(compact)

@@ -215,7 +215,7 @@ def correction_document(line: "Correction") -> dict[str, Any]:
         "kind": line.kind.value,
         "field": line.field,
         "old": None if np.isnan(line.old) else line.old,
-        "new": line.new,
+        "new": None if np.isnan(line.new) else line.new,
         "known_at": iso(line.known_at),
         "source": line.source,
     }

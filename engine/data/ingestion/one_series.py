@@ -111,10 +111,10 @@ class Ingestion:
         if span.start >= span.stop:
             return self.counts
         self._take_rules()
-        first, last = self._first(), self.lake.watermark(self.key)
-        if first is not None and span.start < first:
-            self._take_older(span.start, min(first, span.stop))
-        self._take_newer(span, span.start if last is None else last)
+        ends = self.lake.ends(self.key)
+        if ends is not None and span.start < ends[0]:
+            self._take_older(span.start, min(ends[0], span.stop))
+        self._take_newer(span, span.start if ends is None else ends[1])
         unsettled = max(span.start, unsettled_from(began, self.timeframe))
         young = self._known(unsettled, span.stop).stamps
         self._prove(np.union1d(self._missing(span), young), span)
@@ -306,9 +306,6 @@ class Ingestion:
 
     def _known(self, start: int, stop: int) -> BarSeries:
         return self.lake.read(self.key, start=start, stop=stop)
-
-    def _first(self) -> int | None:
-        return min((part.first for part in self.lake.parts(self.key) if part.is_rows), default=None)
 
     def _stop_if_wanted(self) -> None:
         if self.stopped():

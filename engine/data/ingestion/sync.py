@@ -102,6 +102,9 @@ def _keys_by_provider(request: SyncRequest, lake: Lake) -> Mapping[str, Sequence
         provider = provider_of(key.venue, is_sandbox=request.is_sandbox)
         if provider is None or key.kind is not SeriesKind.BARS or request.provider not in (None, provider):
             continue
+        if lake.ends(key) is None:
+            # All that it had was withdrawn: nothing says from when on it is wanted.
+            continue
         found.setdefault(provider, []).append(key)
     if not found:
         whose = request.provider or "any provider"
@@ -134,9 +137,9 @@ def _task(
     timeframe = key.timeframe
     assert timeframe is not None
     now = access.surroundings.now()
-    first = min(part.first for part in lake.parts(key) if part.is_rows)
-    last = lake.watermark(key)
-    assert last is not None
+    ends = lake.ends(key)
+    assert ends is not None
+    first, last = ends
     if request.depth is Depth.FULL:
         # No further than the provider may be asked.
         reaches = now - (capability(provider).history_days_max - 1) * NANOSECONDS_PER_DAY

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.data.lake import files
 from engine.data.lake.changes import Changes, compare
 from engine.data.lake.growth import new_parts
-from engine.data.lake.parts import Part
+from engine.data.lake.parts import Arrival, Part
 from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import Rows, empty
 from engine.data.series import SeriesKey
@@ -52,9 +52,22 @@ class Appended:
 
 
 def append(
-    root: Path, key: SeriesKey, parts: list[Part], given: Rows, *, known_at: int, source: str, run: str
+    root: Path,
+    key: SeriesKey,
+    parts: list[Part],
+    given: Rows,
+    *,
+    known_at: int,
+    source: str,
+    run: str,
+    revision: Arrival = Arrival.REVISED,
 ) -> Appended:
     """Write what is different from what some parts say, and add the parts that this makes to them.
+
+    Parameters
+    ----------
+    revision
+        What the values that differ are: other ones, or none any more.
 
     Raises
     ------
@@ -64,7 +77,9 @@ def append(
     known_at = max([known_at, *(part.known_at for part in parts[-1:])])
     changes = _changes(root, key, parts, given)
     before = parts[-1] if parts else None
-    for part, payload in new_parts(key, before, changes, known_at=known_at, source=source, run=run):
+    for part, payload in new_parts(
+        key, before, changes, known_at=known_at, source=source, run=run, revision=revision
+    ):
         assert part.place is not None
         files.put(root, root / part.place, payload)
         parts.append(part)
@@ -112,5 +127,5 @@ def _changes(root: Path, key: SeriesKey, parts: list[Part], given: Rows) -> Chan
         known = empty(key)
     else:
         start, stop = int(given.stamps[0]), int(given.stamps[-1]) + 1
-        known = rows_of(root, key, parts, start=start, stop=stop)
+        known = rows_of(root, key, parts, start=start, stop=stop, with_withdrawn=True)
     return compare(known, given, first=first, last=last)

@@ -234,15 +234,18 @@ def _rows_view(root: Path, kind: SeriesKind, values: Sequence[str], parts: Seque
     else:
         none = ", ".join(f"0::DOUBLE AS {name}" for name in values)
         rows = f"(SELECT 0::BIGINT stamp, 0::BIGINT id, {none}) b JOIN parts p ON false"
+    # What was withdrawn has no value left.
+    gone = " AND ".join(f"isnan({name})" for name in values)
     return (
-        f"CREATE VIEW {kind.value} AS SELECT p.venue, {'p.timeframe, ' if is_bars else ''}p.instrument, "
+        f"CREATE VIEW {kind.value} AS SELECT * FROM "
+        f"(SELECT p.venue, {'p.timeframe, ' if is_bars else ''}p.instrument, "
         f"make_timestamp_ns(b.stamp) AS opens, b.stamp, {'b.id, ' if is_numbered else ''}{chosen}, "
         f"p.arrival = '{Arrival.LATE.value}' AS is_late, p.known_at, p.source, p.run FROM {rows} "
         f"LEFT JOIN (SELECT venue, timeframe, instrument, stamp, id, {latest} FROM revisions "
         f"WHERE kind = '{kind.value}' GROUP BY ALL) v "
         "ON v.venue = p.venue AND v.instrument = p.instrument "
         "AND v.timeframe IS NOT DISTINCT FROM p.timeframe "
-        f"AND v.stamp = b.stamp AND v.id = {number}"
+        f"AND v.stamp = b.stamp AND v.id = {number}) WHERE NOT ({gone})"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.lake.parts import Part, read_revisions, read_rows
+from engine.data.lake.parts import Arrival, Part, read_revisions, read_rows
 from engine.data.lake.rows import Rows, find
 from engine.data.series import SeriesKey, SeriesKind
 
@@ -17,9 +17,10 @@ class CorrectionKind(StrEnum):
 
     REVISED = "revised"
     LATE = "late"
+    WITHDRAWN = "withdrawn"
 
 
-_STANDS_FOR_ALL = {
+STANDS_FOR_ALL = {
     SeriesKind.BARS: "close",
     SeriesKind.TRADES: "price",
     SeriesKind.QUOTES: "bid",
@@ -29,16 +30,17 @@ _STANDS_FOR_ALL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """One value that was revised, or one row that came late.
+    """One value that was revised, or one row that came late or was withdrawn.
 
     Attributes
     ----------
     stamp, id
         Of the row: UTC nanoseconds; the venue's number of a trade, 0 for a bar.
     field
-        The revised one; of a late row the close (the price of a trade, the bid), which stands for all of it.
+        The revised one; of a late row and of one that was withdrawn the close (the price of a trade, the
+        bid), which stands for all of it.
     old, new
-        Value before, NaN where there was none, and after.
+        Value before and after, NaN where there was none or is none any more.
     known_at
         UTC nanoseconds at which it was learned.
     """
@@ -56,7 +58,7 @@ class Correction:
 
 
 def corrections_of(root: Path, part: Part) -> Iterator[Correction]:
-    """Yield what a part of late rows or of revised values says.
+    """Yield what a part of late rows or of revised values says; of a row that was withdrawn one line.
 
     Raises
     ------
@@ -64,19 +66,22 @@ def corrections_of(root: Path, part: Part) -> Iterator[Correction]:
         If the file is not what was written.
     """
     lines: Iterable[tuple[int, int, str, float, float]]
+    whole = STANDS_FOR_ALL[part.key.kind]
     if part.is_rows:
         rows = read_rows(root, part)
-        field = _STANDS_FOR_ALL[part.key.kind]
         lines = (
-            (stamp, number, field, np.nan, new)
-            for stamp, number, new in zip(rows.stamps, rows.ids, rows.values[field], strict=True)
+            (stamp, number, whole, np.nan, new)
+            for stamp, number, new in zip(rows.stamps, rows.ids, rows.values[whole], strict=True)
         )
         kind = CorrectionKind.LATE
     else:
         revised = read_revisions(root, part)
         lines = zip(revised.stamps, revised.ids, revised.fields, revised.old, revised.new, strict=True)
-        kind = CorrectionKind.REVISED
+        is_gone = part.arrival is Arrival.WITHDRAWN
+        kind = CorrectionKind.WITHDRAWN if is_gone else CorrectionKind.REVISED
     for stamp, number, name, old, new in lines:
+        if kind is CorrectionKind.WITHDRAWN and name != whole:
+            continue
         yield Correction(
             key=part.key,
             stamp=int(stamp),

@@ -15,7 +15,14 @@ ROWS_PER_PART_MAX = 1_000_000
 
 
 def new_parts(
-    key: SeriesKey, before: Part | None, changes: Changes, *, known_at: int, source: str, run: str
+    key: SeriesKey,
+    before: Part | None,
+    changes: Changes,
+    *,
+    known_at: int,
+    source: str,
+    run: str,
+    revision: Arrival = Arrival.REVISED,
 ) -> Iterator[tuple[Part, bytes]]:
     """Yield the parts of an append, each with the bytes of its file, in the order in which they are written.
 
@@ -26,6 +33,8 @@ def new_parts(
     ----------
     before
         The last part of the series, None where it has none.
+    revision
+        What the revised values are: other ones, or none any more.
     """
     pieces = [(Arrival.LATE, piece) for piece in _pieces(changes.late)]
     pieces += [(Arrival.NEW, piece) for piece in reversed(_pieces(changes.older))]
@@ -50,7 +59,7 @@ def new_parts(
 
     for cut in _by_month(changes.revisions.stamps):
         revisions = changes.revisions.at(cut)
-        before, payload = encode_revisions(part(Arrival.REVISED, revisions.stamps, revisions.ids), revisions)
+        before, payload = encode_revisions(part(revision, revisions.stamps, revisions.ids), revisions)
         yield before, payload
     for arrival, rows in pieces:
         before, payload = encode_rows(part(arrival, rows.stamps, rows.ids), rows)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from engine.data.actions import Fact, in_force
 from engine.data.lake import (
     appending,
@@ -26,6 +28,7 @@ from engine.data.lake.reading import rows_of
 from engine.data.lake.rows import Rows, of_series, to_bars, to_book, to_trades
 from engine.data.lake.shelf import Shelf
 from engine.data.lake.versions import DataSetVersion, Definition, Span
+from engine.data.lake.withdrawing import emptied, withdrawn_stamps
 from engine.data.series import BarSeries, BookSeries, SeriesKey, SeriesKind, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Panel
@@ -133,6 +136,48 @@ class Lake:
                     total = total.plus(step)
         return total
 
+    def withdraw(
+        self, key: SeriesKey, stamps: Sequence[int], *, reason: str, known_at: int, run: str
+    ) -> Appended:
+        """Take bars out that should never have been there; who reads as of an earlier moment still sees them.
+
+        A bar that is told again later is there again: what was told last counts, as with every correction.
+
+        Parameters
+        ----------
+        stamps
+            UTC nanoseconds of their opens.
+        reason
+            Why; the corrections list it.
+
+        Raises
+        ------
+        InputError
+            If the series is none of bars or has no bar at a stamp, if the reason is empty or the run cannot
+            be used, or if the disk refuses.
+        """
+        if key.kind is not SeriesKind.BARS:
+            raise InputError(f"{key}: only bars can be withdrawn")
+        if not reason.strip() or not stamps:
+            raise InputError(f"{key}: say which bars are withdrawn, and for what reason")
+        require_run(run)
+        opens = np.unique(np.array(stamps, dtype=np.int64))
+        with files.writing(self.root):
+            parts = self._shelf.parts(key)
+            start, stop = int(opens[0]), int(opens[-1]) + 1
+            known = rows_of(self.root, key, parts, start=start, stop=stop, with_withdrawn=True)
+            given = emptied(key, known, opens)
+            return appending.append(
+                self.root,
+                key,
+                parts,
+                given,
+                known_at=known_at,
+                source=reason.strip(),
+                run=run,
+                revision=Arrival.WITHDRAWN,
+            )
+
     def archive(self, run: str, name: str, payload: bytes) -> Path:
         """Keep the reply of a provider as it came, and return its file. The same again changes nothing.
 
@@ -208,7 +253,21 @@ class Lake:
 
     def watermark(self, key: SeriesKey) -> int | None:
         """Return the last stamp of a series, UTC nanoseconds; None where it has none."""
-        return max((part.last for part in self.parts(key) if part.is_rows), default=None)
+        ends = self.ends(key)
+        return None if ends is None else ends[1]
+
+    def ends(self, key: SeriesKey) -> tuple[int, int] | None:
+        """Return the first and the last stamp of a series, UTC nanoseconds; None where it has no row left."""
+        parts = self.parts(key)
+        first = min((part.first for part in parts if part.is_rows), default=None)
+        last = max((part.last for part in parts if part.is_rows), default=None)
+        if first is None or last is None:
+            return None
+        of_ends = [part for part in parts if not part.is_rows and (part.first <= first or part.last >= last)]
+        if np.isin((first, last), withdrawn_stamps(self.root, of_ends)).any():
+            stamps = self._rows(key, start=None, stop=None, as_of=None).stamps
+            return (int(stamps[0]), int(stamps[-1])) if len(stamps) else None
+        return first, last
 
     def corrections(self, key: SeriesKey, since: int | None = None) -> list[Correction]:
         """Return what was revised or came late, in the order in which it was learned.

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.data.lake.layout import folder
 from engine.data.lake.parts import Part, damaged, decode, read_bytes, read_revisions
+from engine.data.lake.withdrawing import withdrawn_stamps
 from engine.data.series import BAR_VALUES, SeriesKey
 from engine.domain.errors import InputError
 from engine.domain.panel import FloatArray, Instrument, IntArray, Panel
@@ -92,7 +93,7 @@ class _Piece:
 
     column: int
     pinned: PinnedPart
-    cut: slice
+    cut: slice | IntArray
     stamps: IntArray
 
 
@@ -179,19 +180,23 @@ def _pieces(
 ) -> list[_Piece]:
     """Read the stamps of all parts, and compare their files with their hashes."""
 
-    def piece(task: tuple[int, Segment, PinnedPart]) -> _Piece:
-        number, segment, pinned = task
+    def piece(task: tuple[int, Segment, PinnedPart, IntArray]) -> _Piece:
+        number, segment, pinned, gone = task
         payload = read_bytes(root, pinned.part, sha256_expected=pinned.sha256)
         stamps = decode(payload, ("stamp",))["stamp"]
         lower, upper = (
             int(np.searchsorted(stamps, bound)) for bound in bounds(source.start, source.stop, segment)
         )
-        return _Piece(column=number, pinned=pinned, cut=slice(lower, upper), stamps=stamps[lower:upper])
+        cut: slice | IntArray = slice(lower, upper)
+        if len(gone):
+            cut = lower + np.flatnonzero(~np.isin(stamps[lower:upper], gone))
+        return _Piece(column=number, pinned=pinned, cut=cut, stamps=stamps[cut])
 
     tasks = [
-        (number, segment, pinned)
+        (number, segment, pinned, gone)
         for number, column in enumerate(columns)
         for segment in column.segments
+        for gone in (withdrawn_stamps(root, [pinned.part for pinned in segment.parts]),)
         for pinned in segment.parts
         if pinned.part.is_rows
     ]

@@ -40,6 +40,7 @@ class Arrival(StrEnum):
     NEW = "new"
     LATE = "late"
     REVISED = "revised"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class Part:
     @property
     def is_rows(self) -> bool:
         """Whether it holds rows, and not revised values."""
-        return self.arrival is not Arrival.REVISED
+        return self.arrival not in (Arrival.REVISED, Arrival.WITHDRAWN)
 
 
 def is_part_name(name: str) -> bool:

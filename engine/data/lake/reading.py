@@ -9,6 +9,7 @@ from engine.data.lake.corrections import revised
 from engine.data.lake.layout import folder
 from engine.data.lake.parts import Part, damaged, read_rows
 from engine.data.lake.rows import Rows, empty, increasing, joined
+from engine.data.lake.withdrawing import withdrawn_stamps
 from engine.data.series import SeriesKey
 
 
@@ -19,6 +20,7 @@ def rows_of(
     *,
     start: int | None = None,
     stop: int | None = None,
+    with_withdrawn: bool = False,
 ) -> Rows:
     """Return what some parts of a series say together, in order of (stamp, id).
 
@@ -28,6 +30,8 @@ def rows_of(
         In the order in which they were written.
     start, stop
         UTC nanoseconds, from `start` up to, not including, `stop`; None: no bound.
+    with_withdrawn
+        Whether rows that were withdrawn are there too, without values.
 
     Raises
     ------
@@ -41,7 +45,11 @@ def rows_of(
     rows = joined(pieces)
     if not increasing(rows):
         raise damaged(root / folder(key), "a row stands there twice")
-    rows = revised(root, rows, [part for part in inside if not part.is_rows])
+    revisions = [part for part in inside if not part.is_rows]
+    rows = revised(root, rows, revisions)
+    gone = withdrawn_stamps(root, revisions)
+    if len(gone) and not with_withdrawn:
+        rows = rows.at(np.flatnonzero(~np.isin(rows.stamps, gone)))
     lower = 0 if start is None else int(np.searchsorted(rows.stamps, start))
     upper = len(rows) if stop is None else int(np.searchsorted(rows.stamps, stop))
     return rows if (lower, upper) == (0, len(rows)) else rows.at(slice(lower, upper))
