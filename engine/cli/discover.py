@@ -208,4 +208,5 @@ def _number(value: float | None, form: str) -> str:
 def _said(value: float | int | str) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    is_long = isinstance(value, int) or abs(value) >= 1e5
+    return f"{value:,.0f}" if is_long else f"{value:.6g}"

@@ -36,7 +36,7 @@ class Profile:
     quality
         DATA_QUALITY_SCORE of its bars.
     signal
-        At the last closed bar.
+        At the last closed bar; where that says nothing, the one before it stands.
     """
 
     symbol: str

@@ -45,7 +45,7 @@ SENTENCES = {
     Reason.DELISTED: "was delisted",
     Reason.SILENT: "has not traded for too many bars",
     Reason.HISTORY_SHORT: "has too few bars",
-    Reason.LISTED_LATELY: "was listed too lately",
+    Reason.LISTED_LATELY: "has its first bar too few days ago",
     Reason.PRICE_LOW: "costs too little",
     Reason.PRICE_HIGH: "costs too much",
     Reason.VOLUME_UNKNOWN: "has no volume to judge",

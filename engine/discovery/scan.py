@@ -212,8 +212,10 @@ def _is_above(value: float | None, ceiling: float | None) -> bool:
 
 def _with_signals(panel: Panel, left: Sequence[Profile], strategy: Strategy) -> list[Profile]:
     columns = tuple(panel.symbols.index(profile.symbol) for profile in left)
-    values = evaluate([strategy.signal()], panel.select(columns))[0, -1]
-    return [
-        replace(profile, signal=None if np.isnan(value) else float(value))
-        for profile, value in zip(left, values, strict=True)
-    ]
+    signals = evaluate([strategy.signal()], panel.select(columns))[0]
+    found = []
+    for profile, values in zip(left, signals.T, strict=True):
+        # Where a signal says nothing, the one before it stands: it did not trade in that bar.
+        said = values[np.isfinite(values)]
+        found.append(replace(profile, signal=float(said[-1]) if len(said) else None))
+    return found

@@ -231,6 +231,16 @@ def test_the_signal_at_the_last_closed_bar_decides() -> None:
     }
 
 
+def test_where_a_signal_says_nothing_the_one_before_it_stands() -> None:
+    rising = np.linspace(1, 2, 40)
+    rising[-1] = np.nan
+    panel = panel_of({"UP/USD": rising, "Z/USD": flat(5.0)})
+
+    found = scan(scanner(), sight_of(panel), strategy=AboveMean())
+
+    assert [(profile.symbol, profile.signal) for profile in found.candidates] == [("UP/USD", 1.0)]
+
+
 def test_a_signal_that_ranks_ranks_those_that_came_so_far() -> None:
     closes = {"A/USD": flat(3.0), "B/USD": flat(2.0), "CHEAP/USD": flat(0.1)}
     asked = scanner(asset=AssetFilter(price_min=1.0), signal=SignalFilter(above=0.9))
