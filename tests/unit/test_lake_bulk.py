@@ -36,7 +36,7 @@ LATE, ENDS = rows(slice(900, None)), rows(slice(None, 1000))
 MANY: Mapping[str, list[BarSeries]] = {
     "ALL/USD": [WHOLE],
     "ENDS/USD": [ENDS],
-    "GAP/USD": [rows(slice(None, 300)), rows(slice(340, None))],
+    "GAP/USD": [rows(slice(340, None)), rows(slice(None, 300))],
     "LATE/USD": [LATE],
     "REVISED/USD": [WHOLE, bars({10: 61.5, 1600: 70.0})],
 }
@@ -51,6 +51,10 @@ def freeze(root: Path, series: Mapping[str, list[BarSeries]], calendar: Calendar
     for ticker, given in series.items():
         for number, each in enumerate(given):
             lake.append(key(ticker), each, known_at=KNOWN_AT, source="test", run=f"run-{number}")
+        # All of them have a bar at that hour.
+        lake.withdraw(
+            key(ticker), [START + 950 * HOUR], reason="never traded", known_at=KNOWN_AT, run="run-9"
+        )
     return lake.freeze("mine", lake.series(), timeframe=Timeframe.HOUR_1, calendar=calendar)
 
 
