@@ -1,4 +1,4 @@
-"""`engine data corrections`: what providers said differently later, or told late, and when it was learned."""
+"""`engine data corrections`: what was told differently later, told late or withdrawn, and when."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +36,7 @@ def corrections(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List values that were revised and rows that came late: before, after, when it was learned, from whom.
+    """List what was revised, came late or was withdrawn: before, after, when it was learned, from whom.
 
     What a data set seals stays sealed: of such a bar no value is told.
     """
@@ -105,8 +105,8 @@ def _print(console: "Console", found: "list[Correction]", sealed: "dict[SeriesKe
     if found:
         print_lines(console, ["learned           bar, value, before, after, from"])
     for line in found[-_SHOWN:]:
-        before = "nothing" if math.isnan(line.old) else repr(line.old)
-        values = "sealed" if _is_sealed(line, sealed[line.key]) else f"{before}, {line.new!r}"
+        before, after = ("nothing" if math.isnan(value) else repr(value) for value in (line.old, line.new))
+        values = "sealed" if _is_sealed(line, sealed[line.key]) else f"{before}, {after}"
         learned, opens = (iso(stamp)[:16].replace("T", " ") for stamp in (line.known_at, line.stamp))
         print_lines(console, [f"{learned}  {line.key} {opens} {line.field}: {values}, {line.source}"])
     if len(found) > _SHOWN:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from engine.cli.main import app
 from engine.data.lake.lake import Lake
 from engine.domain.time import Calendar, Timeframe
-from tests.lakes import BTC, ETH, bars
+from tests.lakes import BTC, ETH, HOUR, START, bars
 
 JANUARY, FEBRUARY, MARCH = 1_704_067_200 * 10**9, 1_706_745_600 * 10**9, 1_709_251_200 * 10**9
 
@@ -89,6 +89,13 @@ def test_values_of_sealed_bars_are_not_told() -> None:
         assert {(line["old"], line["new"]) for line in sealed} == {(None, None)}
     assert "close: sealed" in asked("mine").stdout
     assert "50.0" not in asked("mine").stdout
+
+
+def test_a_bar_that_was_withdrawn_is_nothing_now(lake: Lake) -> None:
+    lake.withdraw(BTC, [START + 5 * HOUR], reason="never printed", known_at=MARCH + 1, run="run-9")
+
+    assert told("mine", "--since", "2024-03-01")[-1] == ("2024-03", "withdrawn", 105.0, None)
+    assert "close: 105.0, nothing, never printed" in asked("mine").stdout
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from engine.data.lake.versions import DataSetVersion
 from engine.data.series import BAR_VALUES
 from engine.domain.errors import InputError
 from engine.domain.time import Calendar, Timeframe
-from tests.lakes import BTC, BTC_TRADES, ETH, bars, trades
+from tests.lakes import BTC, BTC_TRADES, ETH, HOUR, START, bars, trades
 
 FIRST = 10**18
 LOOKS = 150
@@ -33,6 +33,7 @@ def lake(tmp_path: Path) -> Lake:
         if look % 7 == 3:
             given[(look // 2) * 10] = 55.0 + look
         learn(made, given, FIRST + look)
+    made.withdraw(BTC, [START + 300 * HOUR], reason="test", known_at=FIRST + LOOKS - 1, run="run-0")
     made.append(BTC_TRADES, trades([(1, 1, 10.0)]), known_at=FIRST, source="test", run="run-0")
     made.append(BTC_TRADES, trades([(2, 2, 11.0)]), known_at=FIRST + 1, source="test", run="run-1")
     freeze(made)
