@@ -3,6 +3,7 @@
 Nobody gives them afterwards. What is not flushed yet is lost by a kill, and nothing else is.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +15,7 @@ from engine.data.lake.lake import Lake
 from engine.data.providers.errors import ProviderCode, ProviderError
 from engine.data.providers.matrix import Purpose
 from engine.data.providers.opening import Access, open_permitted
-from engine.data.providers.port import BooksSeen, Quoter
+from engine.data.providers.port import BooksSeen, Quoter, Surroundings
 from engine.data.series import BookSeries, SeriesKey, SeriesKind, joined_books
 from engine.domain.errors import InputError
 from engine.domain.time import NANOSECONDS_PER_SECOND
@@ -126,7 +127,7 @@ def record(
             raise ProviderError(
                 ProviderCode.NOT_OFFERED, request.provider, "does not show what is on offer; record kraken"
             )
-        batch = _Batch(request, lake, Recorded(run=run_id("record", access)), world.now, flushed)
+        batch = _Batch(request, lake, Recorded(run=run_id("record", access)), world, flushed)
         try:
             _look_on(request, provider, batch, access, failed, stopped)
         except KeyboardInterrupt:
@@ -150,10 +151,11 @@ def _look_on(
     stopped: Callable[[], bool],
 ) -> None:
     """Look at a steady pace and hand on what was seen until it is time to end."""
+    # By a clock that nobody sets: one that is set back would have us wait until it is here again.
     world = access.surroundings
-    end = 2**62 if request.duration is None else world.now() + request.duration
-    due = world.now()
-    while not stopped() and world.now() < end:
+    due = world.monotonic()
+    end = math.inf if request.duration is None else due + request.duration / NANOSECONDS_PER_SECOND
+    while not stopped() and world.monotonic() < end:
         for look in _looks(request, provider):
             try:
                 batch.take(look())
@@ -163,9 +165,9 @@ def _look_on(
                 batch.recorded.failed += 1
                 failed(str(refused))
             batch.flush_if_due()
-        due = max(due + request.every, world.now())
-        while (left := min(due, end) - world.now()) > 0 and not stopped():
-            world.sleep(min(left / NANOSECONDS_PER_SECOND, _NAP_SECONDS))
+        due = max(due + request.every / NANOSECONDS_PER_SECOND, world.monotonic())
+        while (left := min(due, end) - world.monotonic()) > 0 and not stopped():
+            world.sleep(min(left, _NAP_SECONDS))
 
 
 def _looks(request: RecordRequest, provider: Quoter) -> Iterator[Callable[[], BooksSeen]]:
@@ -185,15 +187,15 @@ class _Batch:
         request: RecordRequest,
         lake: Lake,
         recorded: Recorded,
-        now: Callable[[], int],
+        world: Surroundings,
         flushed: Callable[[Recorded], None],
     ) -> None:
         self.recorded = recorded
-        self._request, self._lake, self._now, self._flushed = request, lake, now, flushed
+        self._request, self._lake, self._world, self._flushed = request, lake, world, flushed
         self._venue = venue_of(request.provider, is_sandbox=request.is_sandbox)
         self._books: dict[str, list[BookSeries]] = {}
         self._payloads: list[bytes] = []
-        self._since = now()
+        self._since = world.monotonic()
         self._batches = 0
 
     def take(self, seen: BooksSeen) -> None:
@@ -210,12 +212,13 @@ class _Batch:
 
     def flush_if_due(self) -> None:
         """Put what is in hand into the lake if it is time to."""
-        if self._now() - self._since >= self._request.flush_every:
+        waited = self._world.monotonic() - self._since
+        if waited >= self._request.flush_every / NANOSECONDS_PER_SECOND:
             self.flush()
 
     def flush(self) -> None:
         """Put what is in hand into the lake, with the replies in which it came."""
-        self._since = self._now()
+        self._since = self._world.monotonic()
         if not self._payloads and not self._books:
             return
         recorded, kind = self.recorded, self._request.kind
@@ -229,7 +232,7 @@ class _Batch:
             self._lake.append(
                 key,
                 joined_books(books),
-                known_at=self._now(),
+                known_at=self._world.now(),
                 source=f"{self._request.provider} {kind.value}",
                 run=recorded.run,
             )
