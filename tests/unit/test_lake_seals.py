@@ -151,6 +151,14 @@ def test_a_series_that_ends_before_the_seal_of_its_data_set_was_open_to_its_end(
     assert last_open_hour("longer") == 47
 
 
+def test_a_sealed_bar_that_was_withdrawn_seals_nothing(lake: Lake) -> None:
+    freeze(lake, "mine", BTC)
+    lake.withdraw(BTC, [START + 80 * HOUR], reason="test", known_at=LATER, run="run-2")
+
+    assert freeze(lake, "few", BTC, start=77, stop=81).manifest.holdout_rows == 0
+    assert last_open_hour("few") == 79
+
+
 def test_the_seal_is_kept_in_the_file_of_the_version(lake: Lake) -> None:
     freeze(lake, "mine", BTC)
     append(lake, BTC, 100, 200, LATER)

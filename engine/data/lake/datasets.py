@@ -237,6 +237,9 @@ def _sealed(
     if before is None or (frozen.sealed_from is not None and frozen.sealed_from <= before.sealed_from):
         return frozen
     n_open = int(np.searchsorted(panel.timestamps, before.sealed_from))
+    if n_open == len(panel):
+        # Bars that were withdrawn, or that other calendars do not have, are in a span and not in the panel.
+        return frozen
     if n_open == 0:
         from engine.data.quality import moment
 
