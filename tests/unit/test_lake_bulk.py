@@ -51,10 +51,9 @@ def freeze(root: Path, series: Mapping[str, list[BarSeries]], calendar: Calendar
     for ticker, given in series.items():
         for number, each in enumerate(given):
             lake.append(key(ticker), each, known_at=KNOWN_AT, source="test", run=f"run-{number}")
-        # All of them have a bar at that hour.
-        lake.withdraw(
-            key(ticker), [START + 950 * HOUR], reason="never traded", known_at=KNOWN_AT, run="run-9"
-        )
+        # All of them have a bar about that hour.
+        gone = int(given[0].stamps[np.searchsorted(given[0].stamps, START + 950 * HOUR)])
+        lake.withdraw(key(ticker), [gone], reason="never traded", known_at=KNOWN_AT, run="run-9")
     return lake.freeze("mine", lake.series(), timeframe=Timeframe.HOUR_1, calendar=calendar)
 
 
