@@ -325,6 +325,21 @@ def zone_slip(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> 
     return _mutated(replace(bars, stamps=stamps), set(range(at + 1, stop + 1)), Kind.TIME_ZONE_SLIP, "UTC")
 
 
+def sorted_slip(bars: Bars, random: np.random.Generator, timeframe: Timeframe) -> Mutated:
+    """Set the clock wrong for a while and sort by stamp; what is there twice stays. Trading never stops."""
+    hours = int(random.choice([-8, -5, -4, -1, 1, 2, 5, 9]))
+    count = 2 * abs(hours) * HOUR // timeframe.nanoseconds + int(random.integers(30, 200))
+    at = int(random.integers(EDGE, len(bars.stamps) - EDGE - count))
+    stamps = bars.stamps.copy()
+    stamps[at : at + count] += hours * HOUR
+    order = np.argsort(stamps, kind="stable")
+    changed = taken(replace(bars, stamps=stamps), order)
+    slipped = np.flatnonzero((order >= at) & (order < at + count)) + 1
+    # Of two rows with one stamp either one can be called the wrong one.
+    rows = {int(slipped[0]) - 1, *slipped.tolist()}
+    return _mutated(changed, rows, Kind.TIME_ZONE_SLIP, "UTC")
+
+
 STRUCTURAL: dict[str, Mutation] = {
     "disorder": disorder,
     "duplicate": duplicate,

@@ -53,6 +53,16 @@ def test_slips_of_whole_sessions_are_found_in_bars_of_an_exchange() -> None:
     assert found == 20
 
 
+def test_slips_that_were_sorted_in_are_found_where_trading_never_stops() -> None:
+    random = np.random.default_rng(16)
+    found = 0
+    for _ in range(CASES):
+        changed = mutator.sorted_slip(mutator.realistic(random, size=500), random, Timeframe.HOUR_1)
+        found += changed.is_found_by(inspect(changed.bars, Timeframe.HOUR_1, Calendar.ALWAYS).findings())
+
+    assert found / CASES >= 0.99
+
+
 def test_clean_series_raise_less_than_one_alarm_in_twenty_thousand_bars() -> None:
     random = np.random.default_rng(14)
     bars_judged, alarms = 0, []

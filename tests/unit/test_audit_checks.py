@@ -280,3 +280,51 @@ def test_a_row_that_is_there_twice_is_no_wrong_clock() -> None:
     twice = mutator.taken(bars, np.insert(np.delete(np.arange(300), 50), 200, 200))
 
     assert {kind for kind, _ in places(twice)} == {Kind.DUPLICATE_STAMP, Kind.GAP}
+
+
+def closes_only(bars: Bars) -> Bars:
+    return replace(bars, open=None, high=None, low=None, volume=None)
+
+
+def test_closes_alone_show_a_tick_of_eight_sigmas_and_not_one_of_four() -> None:
+    bars = closes_only(quiet())
+
+    def told(sigmas: float) -> bool:
+        factor = float(np.exp(sigmas * mutator.sigma_at(bars, 100)))
+        changed = mutator.with_value(bars, "close", 100, float(bars.close[100]) * factor)
+        return (Kind.BAD_TICK, 101) in places(changed)
+
+    assert (told(8.0), told(4.0)) == (True, False)
+
+
+def test_a_close_that_goes_to_and_fro_between_two_levels_is_no_bad_tick() -> None:
+    bars = closes_only(quiet())
+    close = bars.close.copy()
+    # Twice up and down again: what stands between is far from both beside it as well.
+    close[100:103] = close[99]
+    close[[100, 102]] *= float(np.exp(12 * mutator.sigma_at(bars, 100)))
+
+    assert Kind.BAD_TICK not in {kind for kind, _ in places(replace(bars, close=close))}
+
+
+def test_a_small_split_of_closes_is_told_if_it_is_clear_and_a_jump_of_other_size_is_not() -> None:
+    bars = closes_only(quiet(seed=4))
+    sigma = mutator.sigma_at(bars, 150)
+
+    def told(ratio: float) -> bool:
+        return (Kind.SUSPECTED_SPLIT, 151) in places(mutator.scaled(bars, 150, 300, 1 / ratio))
+
+    assert sigma < 0.02
+    assert (told(1.5), told(1.42), told(1.3)) == (True, False, False)
+
+
+def test_where_nothing_happens_between_bars_a_split_is_told_however_wild_the_market_is() -> None:
+    bars = quiet()
+    power = 0.06 / mutator.sigma_at(bars, 150)
+    start = float(bars.close[0])
+    wild = mutator.with_fields(
+        bars, {name: start * (getattr(bars, name) / start) ** power for name in mutator.PRICES}
+    )
+
+    # Seven robust sigmas of moves: closes alone would not tell.
+    assert (Kind.SUSPECTED_SPLIT, 151) in places(mutator.scaled(wild, 150, 300, 1 / 1.5))

@@ -139,3 +139,18 @@ def test_bars_that_were_judged_are_let_go() -> None:
 def test_a_set_without_instruments_is_refused() -> None:
     with pytest.raises(InputError, match="mine has no instrument"):
         audit([], Timeframe.HOUR_1, Calendar.ALWAYS, name="mine")
+
+
+def test_a_jump_that_all_closes_make_is_the_market_and_one_alone_is_a_split() -> None:
+    def closes(symbol: str, seed: int, ratio: float) -> Bars:
+        bars = mutator.scaled(instrument(symbol, seed), 150, 300, 1 / ratio)
+        return replace(bars, open=None, high=None, low=None, volume=None)
+
+    def splits(*ratios: float) -> int:
+        parts = [closes(f"S{seed}", seed, ratio) for seed, ratio in enumerate(ratios)]
+        return audit(parts, Timeframe.HOUR_1, Calendar.ALWAYS).counts.get(Kind.SUSPECTED_SPLIT, 0)
+
+    assert splits(2.0, 1.0, 1.0) == 1
+    # A fall by a tenth is told of nobody and explains the fall of another one.
+    assert splits(2.0, 1.12, 1.12) == 0
+    assert splits(2.0, 1 / 1.12, 1.12) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.data.audit.marks import Marks, number
-from engine.data.audit.neighbours import Surroundings, gap_sigma
+from engine.data.audit.neighbours import Surroundings
 from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray, IntArray
@@ -61,8 +61,8 @@ def break_marks(bars: Bars, around: Surroundings) -> list[Marks]:
     sigma = np.maximum(_beside(around.sigma, -1), _beside(around.sigma, 1))
     sigma *= np.sqrt(np.minimum(around.elapsed, _DRIFT_BARS))
     sigmas = BREAK_SIGMAS_OF_CLOSES
-    if around.open is not None:
-        sigma, sigmas = np.minimum(sigma, _GAPS * gap_sigma(around)), BREAK_SIGMAS
+    if around.gap_sigma is not None:
+        sigma, sigmas = np.minimum(sigma, _GAPS * around.gap_sigma), BREAK_SIGMAS
     apart = (np.abs(jump) > np.maximum(sigmas * sigma, SMALLEST_BREAK)) & _stays(around.close, jump)
     paused = np.zeros(len(jump), dtype=bool)
     paused[1:] = np.diff(bars.stamps) > _LONG_PAUSE_DAYS * NANOSECONDS_PER_DAY
@@ -176,6 +176,7 @@ def _splits(bars: Bars, at: IntArray, jump: FloatArray, sigma: FloatArray) -> Ma
         return value, f"unadjusted split? the price changed by a factor of about {change} and stayed"
 
     side = np.where(jump > 0, 1, -1)
+    seen = np.flatnonzero(np.abs(jump) > np.maximum(WITNESS_SIGMAS * sigma, SMALLEST_BREAK / 2))
     return Marks(
         kind=Kind.SUSPECTED_SPLIT,
         bars=bars,
@@ -183,7 +184,7 @@ def _splits(bars: Bars, at: IntArray, jump: FloatArray, sigma: FloatArray) -> Ma
         severity=np.abs(jump[at]) / (BREAK_SIGMAS * sigma[at]),
         tell=words,
         side=side[at],
-        witnesses=(bars.stamps + side)[np.abs(jump) > WITNESS_SIGMAS * sigma],
+        witnesses=bars.stamps[seen] + side[seen],
     )
 
 

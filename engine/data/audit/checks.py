@@ -7,7 +7,8 @@ import numpy as np
 from engine.data.audit.breaks import break_marks
 from engine.data.audit.marks import Marks
 from engine.data.audit.neighbours import surroundings, with_known_volumes
-from engine.data.audit.sessions import Schedule, schedule, session_marks, slip_marks
+from engine.data.audit.sessions import Schedule, schedule, session_marks
+from engine.data.audit.slips import slips_of_calendar, slips_of_doubles, slips_of_order, slips_of_tears
 from engine.data.audit.stillness import stillness_marks
 from engine.data.audit.structure import dated, structure_marks, usable
 from engine.data.audit.ticks import tick_marks
@@ -57,16 +58,21 @@ def inspect(bars: Bars, timeframe: Timeframe, calendar: Calendar, *, now: int | 
         UTC nanoseconds at which the bars were known; None: rows of the future are not looked for.
     """
     marks = structure_marks(bars, timeframe, now)
-    marks += slip_marks(bars, timeframe)
+    marks += slips_of_order(bars, timeframe)
+    marks += slips_of_doubles(bars, timeframe)
     ordered = dated(bars)
     plan = None
     if len(ordered.stamps):
         plan = schedule(ordered, timeframe, calendar)
         marks += session_marks(ordered, timeframe, calendar, plan)
+        marks += slips_of_calendar(ordered, timeframe, calendar, plan)
     clean = with_known_volumes(usable(ordered))
     if len(clean.stamps):
         assert plan is not None  # Bars that can be true are dated.
         around = surroundings(clean, timeframe, plan.expected)
+        # Where stamps are there twice, these tell of it.
+        if calendar is Calendar.ALWAYS and len(ordered.stamps) == len(bars.stamps):
+            marks += slips_of_tears(clean, around, timeframe)
         marks += tick_marks(clean, around)
         marks += break_marks(clean, around)
         marks += stillness_marks(clean)

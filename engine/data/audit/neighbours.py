@@ -114,6 +114,9 @@ class Surroundings:
     elapsed
         Bars since the bar before that the calendar expected, this one counted: 1 without a gap, over a
         weekend of an exchange as well. The first one is 1.
+    gap_sigma
+        Robust standard deviation of the steps from a close to the next open around the bar; over a pause of
+        n bars they are the root of n times as large. None without opens.
     busy
         How many times as much was traded as is still ordinary around the bar, at least 1; None where volume
         is not known.
@@ -126,6 +129,7 @@ class Surroundings:
     moves: FloatArray
     sigma: FloatArray
     elapsed: FloatArray
+    gap_sigma: FloatArray | None
     busy: FloatArray | None
 
 
@@ -156,14 +160,17 @@ def surroundings(bars: Bars, timeframe: Timeframe, expected: IntArray) -> Surrou
     close = np.log(bars.close)
     moves = np.zeros(len(close))
     moves[1:] = np.diff(close)
+    open_ = None if bars.open is None else np.log(bars.open)
+    elapsed = _elapsed(bars.stamps, timeframe, expected)
     return Surroundings(
         close=close,
-        open=None if bars.open is None else np.log(bars.open),
+        open=open_,
         high=None if bars.high is None else np.log(bars.high),
         low=None if bars.low is None else np.log(bars.low),
         moves=moves,
         sigma=robust_sigma(close),
-        elapsed=_elapsed(bars.stamps, timeframe, expected),
+        elapsed=elapsed,
+        gap_sigma=None if open_ is None else _gap_sigma(open_, close, elapsed),
         busy=None if bars.volume is None else _busy(bars.volume),
     )
 
@@ -187,13 +194,8 @@ def _busy(volume: FloatArray) -> FloatArray:
     return np.maximum(np.divide(volume, ordinary, out=np.ones(len(volume)), where=ordinary > 0), 1.0)
 
 
-def gap_sigma(around: Surroundings) -> FloatArray:
-    """Return the robust deviation of the step from the close before into each bar, shape (T,).
-
-    Of steps without a pause: over one of n bars they are the root of n times as large.
-    """
-    assert around.open is not None
-    sizes = np.abs(around.open[1:] - around.close[:-1]) / np.sqrt(around.elapsed[1:])
+def _gap_sigma(open_: FloatArray, close: FloatArray, elapsed: FloatArray) -> FloatArray:
+    sizes = np.abs(open_[1:] - close[:-1]) / np.sqrt(elapsed[1:])
     return local_sigma(np.concatenate([sizes[:1], sizes]))
 
 

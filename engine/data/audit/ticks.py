@@ -9,7 +9,6 @@ from engine.data.audit.neighbours import (
     Surroundings,
     after,
     before,
-    gap_sigma,
     local_quantiles,
     local_sigma,
     sigma_without,
@@ -52,7 +51,7 @@ _LONGEST_BLOCK = 3
 _BLOCK_STRICTER = 1.3
 
 SPIKE_RATIO = 10.0
-SPIKE_SIGMAS = 8.0
+SPIKE_SIGMAS = 9.0
 SPIKE_SIGMAS_UNMOVED = 4.5
 _MOVED = 0.4
 """Ranges grow with the square root of volume. A volume whose range did not is doubted sooner."""
@@ -79,7 +78,7 @@ def tick_marks(bars: Bars, around: Surroundings) -> list[Marks]:
 
 def _isolated(bars: Bars, around: Surroundings) -> Marks:
     """Find opens and closes, and whole bars, that the bars beside them do not connect to."""
-    if around.open is None or bars.open is None:
+    if around.open is None or around.gap_sigma is None or bars.open is None:
         return _none(Kind.BAD_TICK, bars)
     size = len(bars.close)
     path = np.empty(2 * size)
@@ -89,7 +88,7 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     drift = np.sqrt(around.elapsed[1:])
     sigma = np.empty(2 * size - 1)
     sigma[0::2], sigma[1::2] = around.sigma, _greater(around.sigma) * drift
-    gaps = gap_sigma(around)
+    gaps = around.gap_sigma
     unusual = np.full(2 * size - 1, np.inf)
     unusual[1::2] = np.abs(step[1::2]) / (_greater(gaps) * drift) * (ISOLATED_SIGMAS / ISOLATED_GAP_SIGMAS)
     # Point k of the path stands between steps k - 1 and k; the first and the last point have one neighbour
@@ -208,6 +207,7 @@ def _reversals(bars: Bars, around: Surroundings) -> Marks:
         return f"close {number(closes[bar])}", f"bad tick? {beside}; {score[bar]:.1f} robust sigmas away"
 
     side = np.where(around.moves > 0, 1, -1)
+    seen = np.flatnonzero(score > WITNESS_SIGMAS)
     return Marks(
         kind=Kind.BAD_TICK,
         bars=bars,
@@ -215,7 +215,7 @@ def _reversals(bars: Bars, around: Surroundings) -> Marks:
         severity=score[at] / REVERSAL_SIGMAS,
         tell=words,
         side=side[at],
-        witnesses=(bars.stamps + side)[score > WITNESS_SIGMAS],
+        witnesses=bars.stamps[seen] + side[seen],
     )
 
 

@@ -1,0 +1,84 @@
+"""Clocks that were set wrong for a while in trading that never stops, after somebody sorted the rows."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from engine.data.audit.checks import inspect
+from engine.data.findings import Finding, Kind
+from engine.data.quality import Bars
+from engine.domain.time import Calendar, Timeframe
+from tests import mutator
+
+HOUR = 3600 * 10**9
+
+
+def quiet(seed: int = 3) -> Bars:
+    return mutator.realistic(np.random.default_rng(seed), size=300)
+
+
+def moved(bars: Bars, start: int, stop: int, hours: int, *, keep_doubles: bool) -> Bars:
+    """Return bars of which some carry stamps some hours off, in the order of stamps."""
+    stamps = bars.stamps.copy()
+    stamps[start:stop] += hours * HOUR
+    order = np.argsort(stamps, kind="stable") if keep_doubles else np.unique(stamps, return_index=True)[1]
+    return mutator.taken(replace(bars, stamps=stamps), order)
+
+
+def slips(bars: Bars) -> list[Finding]:
+    findings = inspect(bars, Timeframe.HOUR_1, Calendar.ALWAYS).findings()
+    return [finding for finding in findings if finding.kind is Kind.TIME_ZONE_SLIP]
+
+
+def test_as_many_stamps_twice_as_are_missing_before_are_a_late_clock() -> None:
+    (found,) = slips(moved(quiet(), 100, 160, 5, keep_doubles=True))
+
+    # Rows 101 to 160, and the five that they came to lie between.
+    assert (found.row, found.message) == (101, "wrong time zone? 65 bars carry stamps 5 h too late")
+
+
+def test_as_many_stamps_twice_as_are_missing_behind_are_an_early_clock() -> None:
+    (found,) = slips(moved(quiet(), 100, 160, -4, keep_doubles=True))
+
+    assert (found.row, found.message) == (97, "wrong time zone? 64 bars carry stamps 4 h too early")
+
+
+def test_rows_that_are_there_twice_are_no_other_hour() -> None:
+    bars = quiet()
+    twice = mutator.taken(bars, np.sort(np.concatenate([np.arange(300), np.arange(100, 105)])))
+    holed = mutator.taken(twice, np.delete(np.arange(305), np.arange(200, 205)))
+
+    assert slips(holed) == []
+
+
+def test_a_price_torn_from_bar_to_bar_and_a_hole_that_it_did_not_move_in_are_a_wrong_clock() -> None:
+    bars = quiet()
+    late = moved(bars, 100, 160, 5, keep_doubles=False)
+    early = moved(bars, 100, 160, -5, keep_doubles=False)
+
+    assert [(f.row, f.message) for f in slips(late)] == [
+        (101, "wrong time zone? 60 bars carry stamps 5 h too late")
+    ]
+    assert [(f.row, f.message) for f in slips(early)] == [
+        (101, "wrong time zone? 55 bars carry stamps 5 h too early")
+    ]
+
+
+def test_a_hole_alone_and_a_tear_alone_are_no_wrong_clock() -> None:
+    bars = quiet()
+    hole = mutator.taken(bars, np.delete(np.arange(300), np.arange(100, 105)))
+    tear = mutator.scaled(bars, 160, 300, 1.1)
+
+    assert slips(hole) == []
+    assert slips(tear) == []
+
+
+def test_a_tear_that_the_next_bar_takes_back_is_a_wrong_price() -> None:
+    bars = quiet()
+    stamps = bars.stamps.copy()
+    stamps[100:] += 5 * HOUR
+    wrong_open = mutator.with_value(bars, "open", 200, 1.1 * float(bars.close[200]))
+    wrong_open = mutator.with_value(wrong_open, "high", 200, 1.1 * float(bars.high[200]))  # type: ignore[index]
+
+    # A hole that the price did not move in is there as well.
+    assert slips(replace(wrong_open, stamps=stamps)) == []
