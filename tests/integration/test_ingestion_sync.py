@@ -141,6 +141,24 @@ def test_a_revision_is_found_below_the_watermark_and_older_ones_by_the_nightly_l
     assert same(lake.read(key(timeframe=MINUTE)), right)
 
 
+def test_the_nightly_look_lets_the_small_parts_of_a_month_be_read_as_one(lake: Lake, market: Market) -> None:
+    world = World()
+    may = int(np.datetime64("2025-05", "ns").astype(np.int64))
+    with sandbox(market) as running:
+        access = world.access(running.url)
+        for day in (24, 27, 30):
+            asked = request(HOUR, symbols=SYMBOLS[:1], days=30, name=None, stop=may + day * 24 * 3600 * 10**9)
+            pull(asked, lake=lake, access=access, listener=Heard())
+        sync(SyncRequest(), lake=lake, access=access, listener=Heard())
+        known = lake.read(key())
+        scattered = len(lake.parts(key()))
+        sync(SyncRequest(depth=Depth.FULL), lake=lake, access=access, listener=Heard())
+
+    assert len(lake.parts(key())) <= scattered - 2
+    assert same(lake.read(key()), known)
+    assert lake.verify() == []
+
+
 def test_a_revision_that_the_trades_do_not_know_is_not_taken(lake: Lake, market: Market) -> None:
     """Bars that are revised for three intervals are asked for again while they are still served wrong."""
     world = World()

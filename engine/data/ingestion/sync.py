@@ -89,6 +89,9 @@ def sync(request: SyncRequest, *, lake: Lake, access: Access, listener: Listener
             for key in keys:
                 listener.failed(key, str(refused), again=False)
             outcomes += [Outcome(key=key, counts=Counts(), failed=str(refused)) for key in keys]
+    if request.depth is Depth.FULL:
+        # Each look of the day left a part behind.
+        lake.compact()
     frozen = _frozen(lake, outcomes) if request.freezes else ()
     return Summary(run=run, outcomes=tuple(outcomes), data_sets=frozen)
 
