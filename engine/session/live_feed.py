@@ -107,7 +107,8 @@ class Incoming:
             except ProviderError as failed:
                 if failed.code not in _MAY_PASS:
                     raise
-                self._hindered(Hindrance.NO_ANSWER, str(failed))
+                # A gateway that fails answers with a page of its own: what stands before it says enough.
+                self._hindered(Hindrance.NO_ANSWER, str(failed).partition("<")[0].strip())
                 self._wait(self._look_seconds_max)
                 continue
             if rows is not None and rows.until > start:
@@ -124,8 +125,8 @@ class Incoming:
             elif now > due + STALE_AFTER:
                 self._hindered(
                     Hindrance.DATA_STALE,
-                    f"it is {_iso(now)} at the exchange, which shows no trade after the bar of {_iso(start)}; "
-                    "nothing is decided until it does",
+                    f"it is {_iso(now)} at the exchange, which shows no trade after the bar of "
+                    f"{_iso(start)}; nothing is decided until it does",
                 )
             left = (due - now) / NANOSECONDS_PER_SECOND
             self._wait(min(self._look_seconds_max, left) if left > 0 else self._look_seconds_max)
