@@ -82,3 +82,11 @@ def test_a_tear_that_the_next_bar_takes_back_is_a_wrong_price() -> None:
 
     # A hole that the price did not move in is there as well.
     assert slips(replace(wrong_open, stamps=stamps)) == []
+
+
+def test_a_hole_that_the_price_moved_in_is_a_pause() -> None:
+    bars = mutator.scaled(quiet(), 160, 300, 1.1)
+    holed = mutator.taken(mutator.scaled(bars, 100, 300, 1.05), np.delete(np.arange(300), np.arange(95, 100)))
+
+    # The price is torn at row 156 as well.
+    assert slips(holed) == []
