@@ -559,8 +559,12 @@ def _feed(session: "Session", wish: _Wish) -> "Feed":
         return Replay(session.fed, session.trader.fields, wait=_Pace(wish.speed, wish.stopped).wait)
 
     from engine.cli.paper_feed import feed_of
+    from engine.session.live_feed import StoppedError
 
-    return feed_of(wish.line(), session)
+    try:
+        return feed_of(wish.line(), session)
+    except StoppedError:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 class _Pace:

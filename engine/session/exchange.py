@@ -130,6 +130,10 @@ class Exchange:
             each.bars = _joined(between(each.bars, 0, int(again[0])), rest.bars)
         return self._laid_out([None if each is None else each.bars for each in told], alive_until)
 
+    def nothing(self, until: int) -> Rows:
+        """Return that no interval before a moment (UTC nanoseconds) is one of trading."""
+        return self._laid_out([None] * len(self._symbols), until)
+
     def _told(self, symbol: str | None, opens: IntArray, now: int) -> _Told | None:
         if symbol is None:
             return None

@@ -95,7 +95,11 @@ class Incoming:
         StoppedError
             If somebody wants an end.
         """
-        due = next_open(start, self.timeframe, self.calendar) + self.timeframe.nanoseconds + GRACE
+        following = next_open(start, self.timeframe, self.calendar)
+        if stop is not None and following >= stop:
+            # A weekend: nobody would ever be told of a trade in it.
+            return self._exchange.nothing(stop)
+        due = following + self.timeframe.nanoseconds + GRACE
         while True:
             try:
                 now = self._clock.look()

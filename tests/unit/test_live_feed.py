@@ -271,6 +271,25 @@ def test_a_feed_that_goes_on_begins_after_the_bar_that_was_worked_last() -> None
     assert [(bar.row, bar.opened_at) for bar in live.bars(6)] == [(6, at(4)), (7, at(5))]
 
 
+def test_days_without_trading_are_not_waited_for() -> None:
+    provider = FakeProvider({"A": []}, now=0.0)
+    exchange = Exchange(provider, ("A", None), Timeframe.DAY_1)  # type: ignore[arg-type]  # a part of a provider
+    live = Incoming(
+        exchange,
+        Clock(provider, stop=9),  # type: ignore[arg-type]  # a part of a clock
+        timeframe=Timeframe.DAY_1,
+        calendar=Calendar.XNYS,
+        watcher=Heard(),
+        wait=lambda _seconds: pytest.fail("waits"),
+        look_seconds_max=1.0,
+    )
+    saturday, monday = at(3 * 24), at(5 * 24)
+
+    rows = live.after(saturday, monday)
+
+    assert (rows.until, rows.stamps.tolist(), rows.fields["close"].shape) == (monday, [], (0, 2))
+
+
 def test_who_waits_says_why_once_and_nothing_is_made_up() -> None:
     provider = FakeProvider({"A": [(0.5, 10.0), (1.5, 11.0)]}, now=0.0)
     heard = Heard()
