@@ -1,4 +1,4 @@
-"""Corporate actions in the lake, `actions/<venue>/<ticker>/<number>-<hash>.json`: one file a fact."""
+"""Corporate actions and market rules, `actions/<venue>/<ticker>/<number>-<hash>.json`: one file a fact."""
 
 import json
 import re
