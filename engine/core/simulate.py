@@ -26,29 +26,30 @@ from engine.domain.panel import FloatArray, IntArray
 from engine.domain.portfolio import Invest, Plan
 from engine.domain.reasons import Reason
 
-INVEST_CODES = {Invest.SCALED: SCALED, Invest.FULL: FULL}
+
+def invest_code(invest: Invest) -> int:
+    """Return what the core calls a way to invest."""
+    return FULL if invest is Invest.FULL else SCALED
 
 
 def pack_plans(plans: Sequence[Plan], invests: Sequence[Invest]) -> Plans:
     """Lay the plans of P accounts behind one another; a plan that many accounts share stands once."""
-    rows: list[IntArray] = []
-    weights: list[FloatArray] = []
-    places: dict[int, tuple[int, int]] = {}
-    total = 0
+    distinct: dict[int, int] = {}
+    first: list[Plan] = []
     for plan in plans:
-        if id(plan) not in places:
-            places[id(plan)] = (total, total + len(plan.rows))
-            rows.append(plan.rows)
-            weights.append(plan.weights)
-            total += len(plan.rows)
-    start, stop = np.array([places[id(plan)] for plan in plans], dtype=np.int64).T.copy()
+        if id(plan) not in distinct:
+            distinct[id(plan)] = len(first)
+            first.append(plan)
+    # A sweep has thousands of accounts on a few plans: what belongs to a plan is worked out once.
+    which = np.array([distinct[id(plan)] for plan in plans], dtype=np.int64)
+    edges = np.concatenate(([0], np.cumsum([len(plan.rows) for plan in first]))).astype(np.int64)
     return Plans(
-        rows=np.concatenate(rows).astype(np.int64),
-        weights=np.ascontiguousarray(np.concatenate(weights), dtype=np.float64),
-        start=start,
-        stop=stop,
-        drift_band=np.array([plan.drift_band for plan in plans], dtype=np.float64),
-        invest=np.array([INVEST_CODES[invest] for invest in invests], dtype=np.int64),
+        rows=np.concatenate([plan.rows for plan in first]).astype(np.int64),
+        weights=np.ascontiguousarray(np.concatenate([plan.weights for plan in first]), dtype=np.float64),
+        start=edges[which],
+        stop=edges[which + 1],
+        drift_band=np.array([plan.drift_band for plan in first], dtype=np.float64)[which],
+        invest=np.array([invest_code(invest) for invest in invests], dtype=np.int64),
     )
 
 

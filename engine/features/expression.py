@@ -6,11 +6,11 @@ Nothing here computes prices; `program` compiles a graph and `evaluate` runs it.
 import importlib
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Never, Self
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -239,8 +239,23 @@ class Expression:
         return node(Op.NOT, (self,))
 
 
-_known: WeakValueDictionary[object, Expression] = WeakValueDictionary()
-_lock = threading.Lock()
+class _Entry(weakref.ref["Expression"]):
+    """Where the one expression of a key is, while somebody holds it."""
+
+    __slots__ = ("key",)
+    key: tuple[object, ...]
+
+
+# What a WeakValueDictionary does, without a call of Python for each look: a sweep asks thousands of times.
+_known: dict[tuple[object, ...], _Entry] = {}
+_lock = threading.RLock()
+
+
+def _forget(entry: _Entry) -> None:
+    # The same thread may be inside of `node`: what is collected there comes here.
+    with _lock:
+        if _known.get(entry.key) is entry:
+            del _known[entry.key]
 
 
 def node(
@@ -251,14 +266,18 @@ def node(
 ) -> Expression:
     """Return the one expression with this outermost operator; `operators` has the public constructors."""
     key = (op, inputs, parameters, function)
-    known = _known.get(key)
+    entry = _known.get(key)
+    known = None if entry is None else entry()
     if known is not None:
         return known
     with _lock:
-        known = _known.get(key)
+        entry = _known.get(key)
+        known = None if entry is None else entry()
         if known is None:
             known = Expression(op, inputs, parameters, _warmups(op, inputs, parameters), function)
-            _known[key] = known
+            entry = _Entry(known, _forget)
+            entry.key = key
+            _known[key] = entry
     return known
 
 

@@ -35,7 +35,7 @@ from engine.features.rolling import (
 )
 from engine.features.shape import rolling_shape
 
-BLOCK = 512
+BLOCK = 1024
 """Largest number of bars in a block."""
 
 _BLOCK_VALUES = 16_384

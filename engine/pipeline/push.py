@@ -35,7 +35,7 @@ from engine.core.records import (
     ORDER_FIELDS,
     Recorder,
 )
-from engine.core.simulate import INVEST_CODES, blank_decisions, step
+from engine.core.simulate import blank_decisions, invest_code, step
 from engine.core.styles import STYLE_ROWS
 from engine.core.targets import Plans
 from engine.domain.errors import InvalidValueError
@@ -173,7 +173,7 @@ class Pipeline:
             start=np.zeros(1, dtype=np.int64),
             stop=np.zeros(1, dtype=np.int64),
             drift_band=np.array([drift_band]),
-            invest=np.array([INVEST_CODES[strategy.invest]], dtype=np.int64),
+            invest=np.array([invest_code(strategy.invest)], dtype=np.int64),
         )
         self._delisted_at = np.array(
             [_NEVER if i.delisted_at is None else i.delisted_at for i in instruments], dtype=np.int64

@@ -5,6 +5,7 @@ import gc
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -29,10 +30,23 @@ def test_equal_graphs_are_one_object() -> None:
 
 
 def test_a_graph_that_nobody_holds_is_forgotten() -> None:
-    before = sma(close, 7777).hash
+    graph = sma(close, 7777)
+    before, alive = graph.hash, weakref.ref(graph)
+    del graph
     gc.collect()
 
+    assert alive() is None
     assert sma(close, 7777).hash == before
+
+
+def test_a_graph_made_again_while_the_old_one_dies_is_the_one_that_is_known() -> None:
+    graph = sma(close, 7001)
+    again = []
+    alive = weakref.ref(graph, lambda _: again.append(sma(close, 7001)))
+    del graph
+
+    assert alive() is None
+    assert sma(close, 7001) is again[0]
 
 
 def test_the_hash_covers_operator_parameters_and_inputs() -> None:
@@ -233,7 +247,7 @@ def test_roots_may_be_fields_constants_and_repeated() -> None:
 
 
 def test_block_rows_suit_the_number_of_instruments() -> None:
-    assert compile_program([close], ("A",)).block_rows == 512
+    assert compile_program([close], ("A",)).block_rows == 1024
     assert compile_program([close], [f"I{j}" for j in range(500)]).block_rows == 32
     with pytest.raises(InvalidValueError, match="block_rows must be at least 1, was 0"):
         evaluate([close], panel_of({"A": [1.0]}), block_rows=0)
