@@ -50,9 +50,7 @@ def sandbox(
     ] = None,
     burst: Annotated[int, typer.Option(help="Requests at once that --limit lets pass.", min=1)] = 15,
     ohlc_rows: Annotated[int, typer.Option(help="Most rows of an OHLC reply.", min=1)] = 721,
-    empty: Annotated[
-        str, typer.Option(help="Bars of intervals without a trade: absent, or flat.")
-    ] = "flat",
+    empty: Annotated[str, typer.Option(help="Bars of intervals without a trade: absent, or flat.")] = "flat",
     as_json: Annotated[
         bool, typer.Option("--json", help="Say where it listens as one JSON document.")
     ] = False,

@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.data.providers.finality import GRACE
 from engine.data.ingestion.one_series import Ingestion, Span
 from engine.data.lake.lake import Lake
 from engine.data.providers.bars import between
 from engine.data.providers.errors import ProviderError
+from engine.data.providers.finality import GRACE
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind
 from engine.domain.time import Timeframe
 from tests.fake_exchange import STEP, FakeExchange, KilledError, MortalLake, market
