@@ -17,11 +17,13 @@ from engine.data.providers.patience import Bucket
 from engine.domain.errors import InputError
 from engine.domain.panel import Instrument, Panel
 from engine.session.exchange import Exchange, ExchangeClock
+from engine.session.feed import Replay
 from engine.session.history import history_until
 from engine.session.live_feed import Incoming, LiveFeed, StoppedError, Watcher
 from engine.session.present import as_seen, whole
 from engine.session.session import Beginning, Session
 from engine.session.start import FedData, FeedKind, SessionStart, require_same_data
+from engine.session.trader import Trader
 
 if TYPE_CHECKING:
     from engine.domain.passport import Passport
@@ -162,6 +164,8 @@ def begin(
         feed=FeedKind.SANDBOX,
         stop_at=stop_at,
     )
+    # Whatever the strategy needs and a feed does not have is said before anything is written.
+    Replay(history, Trader(start, strategy).fields)
     return Beginning(start=start, strategy=strategy, fed=history)
 
 

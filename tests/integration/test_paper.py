@@ -366,7 +366,7 @@ def test_the_same_command_begins_another_session_when_the_last_is_finished() -> 
 def test_a_session_that_never_got_further_than_its_folder_begins() -> None:
     command = replayed("trend", "us5", "--from", "2003-01-01", "--to", "2003-06-30", "--json")
     usual = engine(*command).document
-    folder = sessions_folder() / usual["session_id"].replace("-1", "-2")
+    folder = sessions_folder() / f"{usual['session_id'].removesuffix('-1')}-2"
     Journal.create(folder, clock=lambda: 0).close()
 
     said = engine(*command).document
