@@ -33,7 +33,7 @@ WICK_SIGMAS = 4.8
 WITNESS_SIGMAS = 2.0
 """A wick of this size of another instrument says that the market was there."""
 
-REVERSAL_SIGMAS = 5.2
+REVERSAL_SIGMAS = 5.0
 """A close that jumps and comes back, where no open can tell a jump inside a bar from a wrong price."""
 
 _DOUBTFUL = 0.6
