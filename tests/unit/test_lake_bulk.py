@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.actions import Fact, Split, kind_of
+from engine.data.actions import Fact, Split, What, kind_of
 from engine.data.lake import bulk, panels
 from engine.data.lake.lake import Lake
 from engine.data.lake.versions import DataSetVersion
+from engine.data.market_rules import MarketRules
 from engine.data.series import BarSeries, SeriesKey, SeriesKind
 from engine.domain.errors import InputError
 from engine.domain.panel import Panel
@@ -54,7 +55,22 @@ def freeze(root: Path, series: Mapping[str, list[BarSeries]], calendar: Calendar
         # All of them have a bar about that hour.
         gone = int(given[0].stamps[np.searchsorted(given[0].stamps, START + 950 * HOUR)])
         lake.withdraw(key(ticker), [gone], reason="never traded", known_at=KNOWN_AT, run="run-9")
+        # Every list of markets tells it, so every pulled set has such facts.
+        lake.record_action(told(ticker, MarketRules(tick_size="0.01", lot_size="0.001")))
     return lake.freeze("mine", lake.series(), timeframe=Timeframe.HOUR_1, calendar=calendar)
+
+
+def told(ticker: str, what: What) -> Fact:
+    return Fact(
+        venue="file:mine",
+        ticker=ticker,
+        kind=kind_of(what),
+        effective_at=START,
+        what=what,
+        known_at=KNOWN_AT,
+        source="test",
+        run="run-0",
+    )
 
 
 @pytest.fixture
@@ -138,19 +154,7 @@ def test_what_is_refused_as_a_whole_is_refused_in_stretches(tmp_path: Path) -> N
 
 
 def test_what_has_corporate_actions_is_laid_out(tmp_path: Path, in_stretches: list[int]) -> None:
-    what = Split(new_units=2, old_units=1)
-    Lake(tmp_path).record_action(
-        Fact(
-            venue="file:mine",
-            ticker="ALL/USD",
-            kind=kind_of(what),
-            effective_at=START,
-            what=what,
-            known_at=KNOWN_AT,
-            source="test",
-            run="run-0",
-        )
-    )
+    Lake(tmp_path).record_action(told("ALL/USD", Split(new_units=2, old_units=1)))
 
     freeze(tmp_path, MANY, Calendar.ALWAYS)
 
