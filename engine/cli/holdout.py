@@ -190,6 +190,45 @@ def _show_result(result: dict[str, Any], path: Path) -> None:
     print_facts([*lines(result), ("next", following), ("path", str(shown_folder(path)))])
 
 
+# --- release ---------------------------------------------------------------------------------------------
+
+
+@app.command("release", help="Let research see what a growing data set keeps sealed from its younger days.")
+def release_sealed(
+    data: Annotated[str, typer.Argument(metavar="NAME", help="A data set of the lake.")],
+    operator: Annotated[str, typer.Option("--operator", metavar="NAME", help="Who decides.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Write the release down as an opening, then the next version, sealed at its own end alone."""
+    from engine.data import holdout
+
+    released = holdout.release(data, operator=operator, reason=reason)
+    name = f"{released.version.name}@{released.version.version}"
+    left = released.version.manifest.holdout_rows
+    if as_json:
+        _dump(
+            {
+                "data": name,
+                "released_rows": released.rows,
+                "first": _date(released.first),
+                "last": _date(released.last),
+                "sealed_rows": left,
+            }
+        )
+        return
+    coloured("RELEASED", "PASS", nl=False)
+    typer.echo(f"  {released.rows:,} bars of {data}, {_date(released.first)} to {_date(released.last)}")
+    print_facts(
+        [
+            ("version", name),
+            ("sealed", f"its last {left:,} bars, as in any set so long"),
+            ("record", "counted as an opening, for good"),
+            ("next", f"engine tournament --data {released.version.name}"),
+        ]
+    )
+
+
 # --- small parts -----------------------------------------------------------------------------------------
 
 

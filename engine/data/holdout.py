@@ -12,16 +12,19 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.data import catalogue
 from engine.data.catalogue import SealedSeries
 from engine.domain.errors import InputError, RefusedError
 from engine.domain.panel import Panel
 from engine.home import state_folder
+
+if TYPE_CHECKING:
+    from engine.data.lake.versions import DataSetVersion
 
 _JOURNAL = "holdout.jsonl"
 _MARK_SUFFIX = ".mark"
@@ -114,6 +117,24 @@ class Seal:
     last: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """Bars that are sealed no more.
+
+    Attributes
+    ----------
+    version
+        In which they are open.
+    first, last
+        UTC nanoseconds: the first opened then, all of them by then.
+    """
+
+    version: "DataSetVersion"
+    rows: int
+    first: int
+    last: int
+
+
 def journal() -> Path:
     """Return the file of openings."""
     return state_folder() / _JOURNAL
@@ -147,26 +168,54 @@ def open_holdout(
         log = _log()
         _require_whole(log)
         refuse_second(_first(log, name, request), request)
-        _append(
-            log,
-            {
-                "data": name,
-                "content_hash": known.content_hash,
-                "sealed_rows": known.holdout_rows,
-                # Integers beyond 2^53 are written as decimal strings.
-                "opened_at_ns": str(clock()),
-                "strategy_id": request.strategy_id,
-                "operator": request.operator,
-                "reason": request.reason,
-                "identity_hash": request.identity_hash,
-                "coordinates": dict(request.coordinates),
-                "run_id": request.run_id,
-                "is_candidate": request.is_candidate,
-                "result": request.result,
-            }
-            | ({} if sealed is None else {"sealed_series": _document(sealed)}),
-        )
+        _append(log, _line(name, known.content_hash, known.holdout_rows, request, sealed, clock()))
     return catalogue.load(name, sealed=False)
+
+
+def release(
+    name: str,
+    *,
+    operator: str,
+    reason: str,
+    clock: Callable[[], int] = time.time_ns,  # noqa: TID251  # a person acts, and the act is dated
+) -> Released:
+    """Let go of the bars of a data set of the lake that are sealed only because they were once.
+
+    The seal follows its series, so a set that grows night by night would never show research a new bar. Its
+    next version is sealed where a set of its length is sealed; what lies before is on record as opened.
+
+    Raises
+    ------
+    InputError
+        If the data set is not one of the lake, if there is nothing to let go of, or if the journal of
+        openings is not what was written.
+    """
+    catalogue.require_usable(name)
+    before = catalogue.sealed_series(name)
+    if before is None:
+        raise InputError(
+            f"data set {name}: none of its bars are sealed by the lake; only what grows there is released"
+        )
+    base, number = catalogue.parsed(name)
+    lake = catalogue.lake()
+    old = lake.version(base)
+    if number not in (None, old.version):
+        raise InputError(f"data set {name}: {base}@{old.version} is newer; release {base}")
+    moved = lake.with_seal_moved(old)
+    rows = old.manifest.holdout_rows - moved.manifest.holdout_rows
+    last = before.last if moved.sealed_from is None else moved.sealed_from - 1
+    request = Request(
+        strategy_id="research",
+        operator=operator,
+        reason=reason,
+        is_candidate=False,
+        result=f"{rows:,} bars released from {base}@{old.version}",
+    )
+    with _locked():
+        log = _log()
+        _require_whole(log)
+        _append(log, _line(name, old.content_hash, rows, request, replace(before, last=last), clock()))
+    return Released(version=lake.write(moved), rows=rows, first=before.first, last=last)
 
 
 def first_opening(name: str, request: Request) -> Opening | None:
@@ -387,6 +436,25 @@ def _opening(entry: Mapping[str, Any]) -> Opening:
         ),
         sealed=_sealed_from(entry["sealed_series"]) if "sealed_series" in entry else None,
     )
+
+
+def _line(
+    name: str,
+    content_hash: str,
+    sealed_rows: int,
+    request: Request,
+    sealed: SealedSeries | None,
+    opened_at_ns: int,
+) -> dict[str, Any]:
+    """Return the line of an opening."""
+    return {
+        "data": name,
+        "content_hash": content_hash,
+        "sealed_rows": sealed_rows,
+        # Integers beyond 2^53 are written as decimal strings.
+        "opened_at_ns": str(opened_at_ns),
+        **asdict(request),
+    } | ({} if sealed is None else {"sealed_series": _document(sealed)})
 
 
 def _document(sealed: SealedSeries) -> dict[str, Any]:

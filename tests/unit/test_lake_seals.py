@@ -202,3 +202,61 @@ def test_an_opening_of_another_stretch_does_not_count(lake: Lake) -> None:
     holdout.open_holdout("cut", asking(), clock=lambda: 1)
 
     assert holdout.openings("mine") == 0
+
+
+def release(name: str = "mine") -> holdout.Released:
+    return holdout.release(name, operator="anna", reason="a year went by", clock=lambda: 5)
+
+
+def test_a_release_lets_a_set_that_grew_be_sealed_at_its_own_end_and_is_on_record(lake: Lake) -> None:
+    freeze(lake, "mine", BTC)
+    append(lake, BTC, 100, 200, LATER)
+    freeze(lake, "mine", BTC)
+
+    released = release()
+
+    assert (released.version.version, released.rows) == (3, 80)
+    assert last_open_hour("mine@2") == 79
+    assert last_open_hour("mine") == last_open_hour("mine@3") == 159
+    [opening] = holdout.openings_of("mine")
+    assert (opening.sealed_rows, opening.request.operator, opening.request.is_candidate) == (
+        80,
+        "anna",
+        False,
+    )
+    # Nobody saw what is sealed still: a candidate has its one look at it.
+    holdout.open_holdout("mine", asking())
+    with pytest.raises(RefusedError):
+        holdout.open_holdout("mine@3", asking())
+
+
+def test_what_grows_after_a_release_is_sealed_from_there_on(lake: Lake) -> None:
+    freeze(lake, "mine", BTC)
+    append(lake, BTC, 100, 200, LATER)
+    freeze(lake, "mine", BTC)
+    release()
+
+    assert freeze(lake, "mine", BTC).version == 3
+    append(lake, BTC, 200, 300, LATER)
+    freeze(lake, "mine", BTC)
+    freeze(lake, "other", BTC)
+
+    assert last_open_hour("mine@4") == last_open_hour("other") == 159
+    # Of the bars that are sealed in them, none were released.
+    assert holdout.openings("other") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("mine", "nothing to release before it has grown"), ("mine@1", "mine@2 is newer"), ("us5", "none of")],
+)
+def test_what_cannot_be_released_is_said_and_is_no_opening(lake: Lake, name: str, words: str) -> None:
+    freeze(lake, "mine", BTC, stop=50)
+    freeze(lake, "mine", BTC, stop=50)
+    freeze(lake, "mine", BTC, start=20, stop=40)
+    before = holdout.openings("mine")
+
+    with pytest.raises(InputError, match=words):
+        release(name)
+
+    assert holdout.openings("mine") == before == 0

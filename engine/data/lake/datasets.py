@@ -13,7 +13,7 @@ from engine.data.lake.bulk import Looked
 from engine.data.lake.panels import NoBarsError, PinnedPart
 from engine.data.lake.parts import Part, read_bytes, read_part, repeated
 from engine.data.lake.versions import DataSetVersion, Definition, PinnedFile, every, require_name, write_next
-from engine.data.manifest import Origin, describe
+from engine.data.manifest import Origin, describe, holdout_rows
 from engine.data.series import SeriesKey, SeriesKind
 from engine.data.venues import groups
 from engine.domain.errors import InputError
@@ -97,6 +97,42 @@ def freeze(
     with files.writing(root):
         known = every(root)
         return write_next(root, _sealed(frozen, outline, known), known)
+
+
+def with_seal_moved(root: Path, frozen: DataSetVersion) -> DataSetVersion:
+    """Return a version with the seal that its bars alone would have: what it inherited is let go.
+
+    Nothing is written.
+
+    Raises
+    ------
+    InputError
+        If its seal is there already, or a file is not what was frozen.
+    """
+    panel = load(root, frozen)
+    rows = holdout_rows(panel)
+    if frozen.manifest.holdout_rows <= rows:
+        raise InputError(
+            f"data set {frozen.name}@{frozen.version}: {rows:,} of {len(panel):,} bars are sealed, no more "
+            "than of any set so long; there is nothing to release before it has grown"
+        )
+    return replace(
+        frozen,
+        sealed_from=int(panel.timestamps[-rows]) if rows else None,
+        manifest=replace(frozen.manifest, holdout_rows=rows),
+    )
+
+
+def write(root: Path, frozen: DataSetVersion) -> DataSetVersion:
+    """Write a version as it is under the next number, and return it.
+
+    Raises
+    ------
+    InputError
+        If the disk refuses.
+    """
+    with files.writing(root):
+        return write_next(root, frozen, every(root))
 
 
 def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: int | None = None) -> Panel:

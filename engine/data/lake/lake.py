@@ -420,6 +420,26 @@ class Lake:
             calendar_policy=calendar_policy,
         )
 
+    def with_seal_moved(self, frozen: DataSetVersion) -> DataSetVersion:
+        """Return a version with the seal that its bars alone would have; nothing is written.
+
+        Raises
+        ------
+        InputError
+            If its seal is there already, or a file is not what was frozen.
+        """
+        return datasets.with_seal_moved(self.root, frozen)
+
+    def write(self, frozen: DataSetVersion) -> DataSetVersion:
+        """Write a version as it is under the next number of its data set, and return it.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses.
+        """
+        return datasets.write(self.root, frozen)
+
     def load_panel(
         self, name: str, *, version: int | None = None, as_of: int | None = None, stop: int | None = None
     ) -> Panel:

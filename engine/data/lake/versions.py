@@ -220,7 +220,11 @@ def write_next(root: Path, frozen: DataSetVersion, known: Sequence[DataSetVersio
 
 
 def _gives_the_same(one: DataSetVersion, other: DataSetVersion) -> bool:
-    return one.content_hash == other.content_hash and one.definition == other.definition
+    return (one.content_hash, one.definition, one.sealed_from) == (
+        other.content_hash,
+        other.definition,
+        other.sealed_from,
+    )
 
 
 def _hash_of(document: Mapping[str, Any]) -> str:
