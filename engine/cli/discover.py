@@ -186,14 +186,16 @@ def _print_candidates(console: "Console", candidates: "tuple[Profile, ...]") -> 
 
 
 def _print_fallen(console: "Console", fallen: "tuple[Fallen, ...]") -> None:
-    from engine.discovery.reasons import SENTENCES
+    from engine.discovery.reasons import SENTENCES, Stage
 
     if not fallen:
         return
     print_lines(console, ["", "fell"])
     for fall in fallen[:_SHOWN]:
         had = "" if fall.value is None else f": {_said(fall.value)}"
-        asked = "" if fall.limit is None else f", asked for {_said(fall.limit)}"
+        # A signal must be above its limit; all else may stand at it.
+        limit = "more than " if fall.stage is Stage.SIGNAL else ""
+        asked = "" if fall.limit is None else f", asked for {limit}{_said(fall.limit)}"
         print_lines(
             console, [f"  {fall.symbol:<12} {fall.reason.value:<16} {SENTENCES[fall.reason]}{had}{asked}"]
         )
