@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.actions import ActionKind, Fact, kind_of
+from engine.data.actions import ActionKind, Fact
 from engine.data.lake import assembling, panels
 from engine.data.lake.layout import month_cuts
 from engine.data.lake.panels import NoBarsError, PinnedPart
@@ -48,7 +48,7 @@ def is_large(definition: Definition, pinned: _Pinned, facts: Sequence[Fact]) -> 
     """Return whether a data set is too large to be laid out, and such that each instrument stands alone."""
     rows = sum(each.part.rows for parts in pinned.values() for each in parts if each.part.is_rows)
     # What a venue takes in orders moves no bar.
-    moved = any(kind_of(fact.what) is not ActionKind.MARKET_RULES for fact in facts)
+    moved = any(fact.kind is not ActionKind.MARKET_RULES for fact in facts)
     is_plain = not moved and definition.market is None and definition.adjustment is Adjustment.NONE
     return is_plain and rows > LARGE_ROWS
 

@@ -159,8 +159,8 @@ def _by_symbol(
             values[name] = batch.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowException as wrong:
             raise InputError(
-                f"{path.name}, rows from {number} on: {column} does not hold numbers ({wrong}); mend the file "
-                "and import it again"
+                f"{path.name}, rows from {number} on: {column} does not hold numbers ({wrong}); mend the "
+                "file and import it again"
             ) from wrong
         if name != "volume":
             _require_numbers(path, number, column, values[name])
