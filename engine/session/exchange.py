@@ -15,7 +15,6 @@ from engine.data.providers.bars import between
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.finality import unsettled_from
 from engine.data.providers.port import Provider
-from engine.data.providers.replies import NANOSECONDS_PER_MILLISECOND, instant
 from engine.data.series import BAR_VALUES, BarSeries
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
@@ -24,9 +23,8 @@ from engine.domain.time import Timeframe
 class ExchangeClock:
     """The time of an exchange, as it was told last. A session goes by it and not by the machine's."""
 
-    def __init__(self, wire: CcxtWire, provider: str) -> None:
+    def __init__(self, wire: CcxtWire) -> None:
         self._wire = wire
-        self._provider = provider
         self._told = 0
 
     def look(self) -> int:
@@ -37,11 +35,10 @@ class ExchangeClock:
         ProviderError
             If there is no answer.
         """
-        _, self._told = self._wire.ask(
-            self._wire.client.fetch_time,
-            lambda answer, _: instant(self._provider, answer, "time", NANOSECONDS_PER_MILLISECOND),
-        )
-        return self._told
+        told = self._wire.time()
+        assert told is not None, "an exchange that a session is fed from has a clock"
+        self._told = told
+        return told
 
     def told(self) -> int:
         """Return the time that was told last, UTC nanoseconds; 0 before the first look."""
