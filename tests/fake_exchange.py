@@ -107,6 +107,9 @@ class FakeExchange:
             yield Page(payload=b"bars", series=bars, cursor=end, actions=self.actions)
             start = end
 
+    def fetch_time(self) -> int | None:
+        return None
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:
         del symbol
         rules = self.rules

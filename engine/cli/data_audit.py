@@ -9,6 +9,7 @@ import typer
 from engine.cli.data_documents import FINDINGS_IN_JSON, findings_documents, iso, print_json
 from engine.cli.data_screen import Mark, make_console, print_findings, print_lines, print_verdict
 from engine.data.audit.health import Mode
+from engine.domain.errors import InputError
 from engine.domain.venue import VenueClass
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ def audit(
     from engine.data.audit import report
 
     moment = _moment(now)
+    wanted = _wanted(symbols)
+    if mode is None and (wanted is not None or venue is not None or strict):
+        raise InputError(
+            "--symbols, --venue, --strict: are about health; state --mode raw or --mode selected"
+        )
     manifest = catalogue.manifest(name)
     # Reading compares the bars with what was written: by the content hash, or by the hashes of files.
     audited = report.audit(
@@ -100,7 +106,7 @@ def audit(
     )
     health: tuple[Health, ...] = ()
     if mode is not None:
-        health = _health(catalogue.load_to_inspect(name), manifest, venue, symbols, moment)
+        health = _health(catalogue.load_to_inspect(name), manifest, venue, wanted, moment)
     if page is not None:
         from engine.data.whole import write_whole
 
@@ -131,27 +137,33 @@ def audit(
 def _moment(stated: str | None) -> int:
     import time
 
-    import numpy as np
-
-    from engine.domain.errors import InputError
+    from engine.cli.data_ingestion import stamp_of
 
     if stated is None:
         return time.time_ns()  # noqa: TID251  # how old data is can only be said of a moment
-    try:
-        return int(np.datetime64(stated.removesuffix("Z"), "ns").astype(np.int64))
-    except ValueError:
-        raise InputError(f"--now: {stated!r} is no moment; write it in UTC, e.g. 2026-01-31T12:00") from None
+    return stamp_of("--now", stated)
+
+
+def _wanted(listed: str | None) -> tuple[str, ...] | None:
+    """Return the symbols that were named, None where none were asked for."""
+    if listed is None:
+        return None
+    wanted = tuple(symbol.strip() for symbol in listed.split(",") if symbol.strip())
+    if not wanted:
+        # A check of nothing would always say yes.
+        raise InputError(f"--symbols: name at least one, as BTC/USD,ETH/USD; was {listed!r}")
+    return wanted
 
 
 def _health(
-    panel: "Panel", manifest: "Manifest", venue: VenueClass | None, symbols: str | None, now: int
+    panel: "Panel", manifest: "Manifest", venue: VenueClass | None, symbols: tuple[str, ...] | None, now: int
 ) -> "tuple[Health, ...]":
     import numpy as np
 
     from engine.data.audit.health import Health, Status, judge
 
     chosen = venue or next(each for each in VenueClass if each.calendar is panel.calendar)
-    wanted = panel.symbols if symbols is None else tuple(part.strip() for part in symbols.split(",") if part)
+    wanted = panel.symbols if symbols is None else symbols
     elsewhere = _instruments_of_the_lake() if set(wanted) - set(panel.symbols) else frozenset()
     found = []
     for symbol in wanted:

@@ -106,7 +106,8 @@ def paper(
         raise InputError("--session goes on with what was begun: only --speed, --url and --json go with it")
     order = _order(*options, force_research=force_research) if session is None else None
     if order is not None:
-        _check_feed(order, bars_a_second, url)
+        _check_order(order)
+        _check_feed(order.feed, bars_a_second, url)
 
     with _stopping_on_signals() as stopped:
         with _not_collecting():
@@ -115,7 +116,7 @@ def paper(
 
             screen = PaperScreen(is_silent=as_json, url=url)
             wish = _Wish(screen=screen, stopped=stopped, speed=bars_a_second, url=url)
-            running = _open(order, wish) if order is not None else _go_on(str(session))
+            running = _open(order, wish) if order is not None else _go_on(str(session), wish)
         with running.journal:
             screen.begin(running)
             ending = _run(running, wish)
@@ -167,18 +168,18 @@ def _order(
     )
 
 
-def _check_feed(order: Order, speed: float | None, url: str | None) -> None:
-    """Refuse options that say nothing on the feed that was named."""
-    if order.feed == REPLAY and url is not None:
-        raise InputError(f"--url is where an exchange listens; --feed {REPLAY} asks none")
-    if order.feed == REPLAY:
-        return
-    if order.first is not None:
+def _check_order(order: Order) -> None:
+    """Refuse a first bar on a feed whose bars are still to come."""
+    if order.feed != REPLAY and order.first is not None:
         raise InputError(f"--from is for --feed {REPLAY}; on --feed {order.feed} the account begins now")
-    if speed is not None:
-        raise InputError(
-            f"--speed is for --feed {REPLAY}; bars of --feed {order.feed} come when they are final"
-        )
+
+
+def _check_feed(feed: str, speed: float | None, url: str | None) -> None:
+    """Refuse options that say nothing on the feed of a session, begun or to begin."""
+    if feed == REPLAY and url is not None:
+        raise InputError(f"--url is where an exchange listens; --feed {REPLAY} asks none")
+    if feed != REPLAY and speed is not None:
+        raise InputError(f"--speed is for --feed {REPLAY}; bars of --feed {feed} come when they are final")
 
 
 def _date(option: str, text: str | None) -> date | None:
@@ -295,13 +296,13 @@ def _open(order: Order, wish: _Wish) -> "Session":
     return session
 
 
-def _go_on(session_id: str) -> "Session":
+def _go_on(session_id: str, wish: _Wish) -> "Session":
     """Return a session that was begun before.
 
     Raises
     ------
     InputError
-        If there is none of this id, or it is finished.
+        If there is none of this id, if it is finished, or an option says nothing on its feed.
     """
     from engine.cli.status import session_folder
     from engine.session.session import open_session
@@ -312,6 +313,8 @@ def _go_on(session_id: str) -> "Session":
     strangers: list[str] = []
 
     def is_other(start: "SessionStart") -> bool:
+        # Only its journal says on which feed it is, and what is refused must not be written there.
+        _check_feed(start.feed, wish.speed, wish.url)
         if is_anew := _is_imported_anew(start):
             strangers.append(start.data.name)
         return is_anew

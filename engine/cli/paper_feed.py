@@ -59,7 +59,7 @@ class Line:
         world = self._access.surroundings
         self._bucket = Bucket(SANDBOX_REQUESTS_PER_SECOND, monotonic=world.monotonic, sleep=world.sleep)
         wire = CcxtWire(_PROVIDER, _PROVIDER, surroundings=world, bucket=self._bucket, base_url=url)
-        self._clock = ExchangeClock(wire, _PROVIDER)
+        self._clock = ExchangeClock(wire)
 
     def incoming(self, panel: Panel, since: int) -> Incoming:
         """Return the bars of the instruments of a panel.

@@ -231,7 +231,11 @@ def _lake_panel(name: str, base: str, version: int | None, *, sealed: bool, as_o
     open_rows = len(then) - holdout_rows(then)
     if frozen.sealed_from is not None:
         open_rows = min(open_rows, int(np.searchsorted(then.timestamps, frozen.sealed_from)))
-    return _copied(then.rows(0, open_rows))
+    if open_rows == len(then):
+        return then
+    from engine.data.lake.datasets import before
+
+    return before(then, int(then.timestamps[open_rows]))
 
 
 @cache

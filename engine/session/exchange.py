@@ -15,7 +15,6 @@ from engine.data.providers.bars import between
 from engine.data.providers.ccxt_wire import CcxtWire
 from engine.data.providers.finality import unsettled_from
 from engine.data.providers.port import Provider
-from engine.data.providers.replies import NANOSECONDS_PER_MILLISECOND, instant
 from engine.data.series import BAR_VALUES, BarSeries
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
@@ -24,9 +23,8 @@ from engine.domain.time import Timeframe
 class ExchangeClock:
     """The time of an exchange, as it was told last. A session goes by it and not by the machine's."""
 
-    def __init__(self, wire: CcxtWire, provider: str) -> None:
+    def __init__(self, wire: CcxtWire) -> None:
         self._wire = wire
-        self._provider = provider
         self._told = 0
 
     def look(self) -> int:
@@ -37,11 +35,10 @@ class ExchangeClock:
         ProviderError
             If there is no answer.
         """
-        _, self._told = self._wire.ask(
-            self._wire.client.fetch_time,
-            lambda answer, _: instant(self._provider, answer, "time", NANOSECONDS_PER_MILLISECOND),
-        )
-        return self._told
+        told = self._wire.time()
+        assert told is not None, "an exchange that a session is fed from has a clock"
+        self._told = told
+        return told
 
     def told(self) -> int:
         """Return the time that was told last, UTC nanoseconds; 0 before the first look."""
@@ -138,19 +135,28 @@ class Exchange:
         if symbol is None:
             return None
         step = self._timeframe.nanoseconds
-        settled = opens[opens < unsettled_from(now, self._timeframe)]
-        bars = BarSeries.empty()
-        if len(settled):
-            first, stop = int(settled[0]), int(settled[-1]) + step
-            for page in self._provider.fetch_bars(symbol, self._timeframe, first, stop):
-                bars = _joined(bars, page.series)
-        wanted = np.setdiff1d(opens, np.intersect1d(settled, bars.stamps), assume_unique=True)
+        bars = self._settled(symbol, opens, now)
+        wanted = np.setdiff1d(opens, bars.stamps, assume_unique=True)
         until = int(opens[-1]) + step
         for proof in proofs(self._provider, symbol, self._timeframe, wanted):
             if not proof.is_certain:
                 until = _certain_until(wanted, proof.bars, bars)
             bars = _joined(bars, proof.bars)
         return _Told(bars=bars, until=until)
+
+    def _settled(self, symbol: str, opens: IntArray, now: int) -> BarSeries:
+        """Return those of the bars that were reported when they were old enough to be reported rightly.
+
+        Their age counts to where the reported bars end, which may stand still while the clock goes on.
+        """
+        if opens[0] >= unsettled_from(now, self._timeframe):
+            return BarSeries.empty()
+        bars, seen_until = BarSeries.empty(), now
+        for page in self._provider.fetch_bars(symbol, self._timeframe, int(opens[0]), now):
+            bars, seen_until = _joined(bars, page.series), min(now, page.cursor)
+        settled = opens[opens < unsettled_from(seen_until, self._timeframe)]
+        kept = np.isin(bars.stamps, settled)
+        return BarSeries(stamps=bars.stamps[kept], **{name: getattr(bars, name)[kept] for name in BAR_VALUES})
 
     def _laid_out(self, columns: Sequence[BarSeries | None], until: int) -> Rows:
         series = [BarSeries.empty() if bars is None else between(bars, 0, until) for bars in columns]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.providers.finality import final_until
+from engine.data.providers.finality import UNSETTLED_BARS, final_until
 from engine.domain.errors import InputError
 from engine.domain.panel import PRICE_FIELDS, Panel
 from engine.domain.passport import PlanKind, PlanTerms
@@ -17,6 +17,9 @@ from engine.session.present import day_ends_by_calendar
 
 def history_until(panel: Panel, incoming: Incoming, now: int, strategy: Strategy, terms: PlanTerms) -> Panel:
     """Return the bars that are final now, as many as strategy and base weights have to know.
+
+    The last bars of the data set are asked for again: who took them from a feed that stood still has half a
+    bar as the last one, and its next look comes too late for a session.
 
     Parameters
     ----------
@@ -41,6 +44,7 @@ def history_until(panel: Panel, incoming: Incoming, now: int, strategy: Strategy
             f"data set {panel.name}: its first bar is later than the time at the exchange, "
             f"{np.datetime64(now, 'ns').astype('datetime64[s]')} UTC"
         )
+    panel = panel.rows(0, _settled_rows(panel))
     start = int(panel.timestamps[-1]) + panel.timeframe.nanoseconds
     while start < known:
         rows = incoming.after(start, known)
@@ -55,6 +59,14 @@ def history_until(panel: Panel, incoming: Incoming, now: int, strategy: Strategy
     roots = (strategy.signal(), *strategy.order_roots)
     needed = max(1, earliest, *(root.warmup_on(panel.timeframe) for root in roots))
     return panel.rows(max(0, len(panel) - needed), len(panel))
+
+
+def _settled_rows(panel: Panel) -> int:
+    """Return how many first rows need not be asked for again; one at least, to go on from."""
+    gone = [column for column, each in enumerate(panel.instruments) if each.delisted_at is not None]
+    # Of what is delisted the exchange tells nothing any more.
+    untold = np.flatnonzero(np.isfinite(panel.close[:, gone]).any(axis=1))
+    return max(1, len(panel) - UNSETTLED_BARS, int(untold[-1]) + 1 if len(untold) else 0)
 
 
 def _continued(panel: Panel, rows: Rows) -> Panel:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from engine.cli.data_audit import app
 from engine.data.importer import Request, import_files
+from engine.domain.errors import InputError
 from engine.domain.time import Calendar, Timeframe
 from tests import mutator
 
@@ -114,9 +115,26 @@ def test_a_page_is_written_and_says_what_is_sealed(tmp_path: Path) -> None:
 
 
 def test_a_moment_that_is_none_is_one_message(tmp_path: Path) -> None:
-    from engine.domain.errors import InputError
-
     imported(tmp_path)
 
-    with pytest.raises(InputError, match="--now: 'noon' is no moment"):
-        audited("--now", "noon")
+    for wrong in ("noon", "", "NaT", "99999-01-01"):
+        with pytest.raises(InputError, match="--now: must be"):
+            audited("--now", wrong)
+
+
+@pytest.mark.parametrize("symbols", ["", ",", " , "])
+def test_health_of_no_symbol_is_no_good_news(tmp_path: Path, symbols: str) -> None:
+    imported(tmp_path)
+
+    with pytest.raises(InputError, match="--symbols: name at least one"):
+        audited("--now", AFTER, "--mode", "raw", "--symbols", symbols)
+
+
+@pytest.mark.parametrize("about_health", [["--symbols", "BBB"], ["--venue", "equity"], ["--strict"]])
+def test_what_is_asked_of_health_is_not_passed_over_without_a_mode(
+    tmp_path: Path, about_health: list[str]
+) -> None:
+    imported(tmp_path)
+
+    with pytest.raises(InputError, match="state --mode raw or --mode selected"):
+        audited("--now", AFTER, *about_health)

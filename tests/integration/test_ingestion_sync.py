@@ -102,6 +102,25 @@ def test_what_an_exchange_served_wrong_is_corrected_and_listed(
     assert lake.verify() == []
 
 
+@pytest.mark.parametrize("ahead", [40 * 60, 12 * 86_400])
+def test_a_bar_that_is_not_over_at_the_exchange_is_not_taken_though_our_clock_is_ahead(
+    lake: Lake, market: Market, tmp_path: Path, ahead: int
+) -> None:
+    world = World(now=NOON + ahead * SECOND)
+    with sandbox(market) as running:
+        access = world.access(running.url)
+        pull(request(HOUR), lake=lake, access=access, listener=Heard())
+        pulled = {each: lake.read(each) for each in lake.series()}
+        later(running, world, 45 * 60)
+        sync(SyncRequest(), lake=lake, access=access, listener=Heard())
+
+    before = truth(market, tmp_path / "before", NOON, HOUR)
+    after = truth(market, tmp_path / "after", NOON + 45 * 60 * SECOND, HOUR)
+    assert all(same(pulled[each], before.read(each)) for each in before.series())
+    assert all(same(lake.read(each), after.read(each)) for each in after.series())
+    assert [line for each in lake.series() for line in lake.corrections(each)] == []
+
+
 def tampered(lake: Lake, of: SeriesKey, back: int) -> int:
     """Make the lake believe another close of one bar, so many before the last one; return its stamp."""
     bars = lake.read(of)

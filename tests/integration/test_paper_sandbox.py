@@ -22,7 +22,7 @@ from engine.sandbox.clock import Clock
 from engine.sandbox.market import Market
 from engine.sandbox.replay import PanelTape
 from engine.sandbox.server import SandboxServer
-from tests.paper import answer, engine, log_of, started
+from tests.paper import answer, engine, log_of, replayed, started
 from tests.sandboxes import SEED, set_faults, simulated_market
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +221,37 @@ def test_what_says_nothing_on_a_feed_is_refused_and_leaves_nothing_behind(
     assert refused.code == 2
     assert says in refused.errors
     assert log_of(home) is None
+
+
+@pytest.mark.parametrize(
+    ("feed", "option", "says"),
+    [
+        ("sandbox", ("--speed", "10"), "--speed is for --feed replay"),
+        ("replay", ("--url", "http://127.0.0.1:8787"), "--feed replay asks none"),
+    ],
+)
+def test_what_says_nothing_on_the_feed_of_a_session_is_refused_when_it_goes_on_and_writes_nothing(
+    home: Path, feed: str, option: tuple[str, ...], says: str
+) -> None:
+    with exchange() as running:
+        pulled(running)
+        run_at(running, FAST)
+        begins = (
+            command(running) if feed == "sandbox" else replayed("mean_reversion", "mine", "--speed", "20")
+        )
+        process = started(begins, project=ROOT, home=home)
+        wait_for_bars(home, 2, process)
+        process.send_signal(signal.SIGINT)
+        assert answer(process).code == 130
+    log = log_of(home)
+    assert log is not None
+    before = log.read_bytes()
+
+    refused = engine("paper", "--session", log.parent.name, *option)
+
+    assert refused.code == 2
+    assert says in refused.errors
+    assert log.read_bytes() == before
 
 
 def test_an_exchange_that_is_not_there_is_said_at_once_and_leaves_nothing_behind(home: Path) -> None:

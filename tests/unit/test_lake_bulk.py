@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.actions import Fact, Split, What, kind_of
+from engine.data.actions import Fact, Nothing, Split, What, kind_of
 from engine.data.lake import bulk, panels
 from engine.data.lake.lake import Lake
 from engine.data.lake.versions import DataSetVersion
@@ -159,3 +159,10 @@ def test_what_has_corporate_actions_is_laid_out(tmp_path: Path, in_stretches: li
     freeze(tmp_path, MANY, Calendar.ALWAYS)
 
     assert in_stretches == [len(MANY)]
+
+
+def test_what_was_taken_back_before_it_was_told_moves_nothing(tmp_path: Path) -> None:
+    rules = told("ALL/USD", MarketRules(tick_size="0.01"))
+    Lake(tmp_path).record_action(replace(rules, what=Nothing()))
+
+    assert freeze(tmp_path, {"ALL/USD": [WHOLE]}, Calendar.ALWAYS).version == 1

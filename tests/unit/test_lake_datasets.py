@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from engine.data import catalogue, holdout
+from engine.data.actions import ActionKind, Delisting, Fact
 from engine.data.holdout import Request
 from engine.data.importer import Request as ImportRequest
 from engine.data.importer import import_files
@@ -336,6 +337,29 @@ def test_a_read_as_of_a_moment_shows_no_bar_that_is_sealed_today(home_lake: Lake
     # 20 of 100 bars are sealed, from bar 80 on; of the 40 that were known then it would be those from 92 on.
     assert then.timestamps[-1] == START + 79 * HOUR
     assert then.timestamps[0] == START + 60 * HOUR
+
+
+def test_a_read_as_of_a_moment_tells_of_no_delisting_among_sealed_bars(home_lake: Lake) -> None:
+    append(home_lake, BTC, ramp(100))
+    append(home_lake, ETH, ramp(90))
+    fact = Fact(
+        venue=ETH.venue,
+        ticker=ETH.instrument,
+        kind=ActionKind.DELISTING,
+        effective_at=START + 90 * HOUR,
+        what=Delisting(),
+        known_at=EARLY,
+        source="test",
+        run="run-1",
+    )
+    home_lake.record_action(fact)
+    freeze(home_lake, BTC, ETH)
+
+    then, now = catalogue.load("mine", as_of=EARLY), catalogue.load("mine")
+
+    assert [each.delisted_at for each in catalogue.load("mine", sealed=False).instruments] != [None, None]
+    assert [each.delisted_at for each in then.instruments] == [None, None]
+    assert then.content_hash == now.content_hash
 
 
 def test_bars_seen_in_one_version_are_seen_in_the_next(home_lake: Lake) -> None:

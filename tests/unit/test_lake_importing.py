@@ -137,6 +137,21 @@ def test_an_instrument_may_be_named_by_its_file(lake: Lake, tmp_path: Path) -> N
         ),
         ("17,A,10,11,9,10,5\n", "row 1: 17 is no epoch"),
         ("2024-01-31T22:00:00Z,,10,11,9,10,5\n", "row 1: symbol is empty"),
+        (
+            "2024-01-31T22:00:00Z,A,10,11,9,10,5\nyesterday,A,10,11,9,10,5\n",
+            "row 2: yesterday is no stamp that can be used",
+        ),
+        (
+            "2024-01-31T22:00:00Z,A,10,11,9,10,5\n2024-01-31T23:00:00,A,10,11,9,10,5\n",
+            "row 2: 2024-01-31T23:00:00 is no stamp that can be used",
+        ),
+        ("3024-01-31T22:00:00Z,A,10,11,9,10,5\n", "row 1: 3024-01-31 22:00:00\\+00:00 is no stamp"),
+        ("1706738400.5,A,10,11,9,10,5\n", "row 1: 1706738400.5 is no whole number"),
+        # In another unit it is a bar of the year 2190.
+        (
+            "1706738400,A,10,11,9,10,5\n1706742000000,A,10,11,9,10,5\n",
+            "row 2: 1706742000000 is no whole number of the unit of the first stamp above it",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(lake: Lake, tmp_path: Path, rows: str, said: str) -> None:
@@ -146,6 +161,36 @@ def test_a_row_that_cannot_be_used_is_named(lake: Lake, tmp_path: Path, rows: st
     with pytest.raises(InputError, match=said):
         import_files(lake, request(path))
     assert lake.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("2024-03-10 02:30", "is in a gap"), ("2024-11-03 01:30", "is ambiguous")],
+)
+def test_a_stamp_that_its_time_zone_has_not_or_has_twice_is_named(
+    lake: Lake, tmp_path: Path, written: str, said: str
+) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(f"{HEADER}2024-03-09 12:00,A,10,11,9,10,5\n{written},A,10,11,9,10,5\n")
+
+    with pytest.raises(InputError, match=f"row 2: {written}:00 is no stamp that can be used .*{said}"):
+        import_files(lake, request(path, timezone="America/New_York"))
+
+
+def test_an_unknown_time_zone_is_refused(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(f"{HEADER}2024-01-31 22:00,A,10,11,9,10,5\n")
+
+    with pytest.raises(InputError, match="--timezone: 'Mars/Olympus' is not a time zone"):
+        import_files(lake, request(path, timezone="Mars/Olympus"))
+
+
+def test_text_where_numbers_belong_is_named(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "A.parquet"
+    pq.write_table(pa.table({"timestamp": [START], "close": ["ten"]}), path)
+
+    with pytest.raises(InputError, match=r"A.parquet, rows from 1 on: close does not hold numbers"):
+        import_files(lake, request(path))
 
 
 def test_a_file_without_a_close_is_refused(lake: Lake, tmp_path: Path) -> None:

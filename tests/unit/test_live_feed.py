@@ -1,7 +1,7 @@
 """What a session takes from an exchange: bars of trades, only those after which the exchange went on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from engine.data.providers.port import Page
 from engine.data.series import BarSeries, TradeSeries
 from engine.domain.errors import InputError
 from engine.domain.panel import Adjustment, Instrument, IntArray, Panel
+from engine.domain.passport import PlanKind, PlanTerms
 from engine.domain.time import Calendar, Timeframe
 from engine.session.exchange import Exchange, Rows
+from engine.session.history import history_until
 from engine.session.live_feed import Hindrance, Incoming, LiveFeed, StoppedError
 from engine.session.present import as_seen, day_ends_by_calendar
 from engine.session.start import FeedKind
+from engine.strategy_files import load_strategy
 
 HOUR = 3_600 * 10**9
 # 2025-06-18 00:00.
@@ -36,6 +39,8 @@ class FakeProvider:
         By symbol: hours after midnight and price, oldest first; each of one unit.
     seen_until
         By symbol, in hours: trades after it are not shown yet.
+    bars_until
+        In hours: bars that close later are not reported, whatever the time is.
     asked
         Symbols of which trades were asked, in order.
     """
@@ -43,6 +48,7 @@ class FakeProvider:
     trades: dict[str, list[tuple[float, float]]]
     now: float
     seen_until: dict[str, float] = field(default_factory=dict)
+    bars_until: float = 1e6
     asked: list[str] = field(default_factory=list)
     failures: list[ProviderError] = field(default_factory=list)
 
@@ -72,6 +78,7 @@ class FakeProvider:
     ) -> Iterator[Page[BarSeries]]:
         # As trades are shown, so are bars: one after which nothing came is not told.
         hours = [int(hour) for hour, _ in self.trades[symbol]][:-1]
+        stop = min(stop, at(min(self.bars_until, self.now // 1)))
         opens = np.unique([at(hour) for hour in hours if start <= at(hour) < stop]).astype(np.int64)
         values = np.full(len(opens), 7.0)
         bars = BarSeries(stamps=opens, open=values, high=values, low=values, close=values, volume=values)
@@ -152,9 +159,19 @@ def test_bars_that_are_settled_are_taken_as_reported() -> None:
 
     rows = rows_of(provider, *range(10), symbols=("A",))
 
-    # What opened in the last six hours may still be reported wrongly.
-    assert rows.fields["close"][:, 0].tolist() == [7.0] * 5 + [10.0] * 5
+    # What opened in the last six hours that are reported may be reported wrongly.
+    assert rows.fields["close"][:, 0].tolist() == [7.0] * 4 + [10.0] * 6
     assert rows.until == at(10)
+
+
+def test_a_bar_that_was_young_when_the_reported_bars_stood_still_is_not_settled() -> None:
+    trades = [(hour + 0.5, 10.0 + hour) for hour in range(20)]
+    provider = FakeProvider({"A": trades}, now=18.6, bars_until=9.0)
+
+    rows = rows_of(provider, *range(1, 11), symbols=("A",))
+
+    assert rows.until == at(11)
+    assert rows.fields["close"][:, 0].tolist() == [7.0, 7.0, *(10.0 + hour for hour in range(3, 11))]
 
 
 def test_what_is_delisted_is_not_asked_for() -> None:
@@ -259,6 +276,33 @@ def test_a_feed_gives_history_and_then_each_bar_when_it_is_final_and_says_which_
     # The bar of 22:00 is the day's last one; but nobody knew when it was over.
     assert [bar.opened_at for bar in bars if bar.day_end] == [at(-1)]
     assert bars[2].fields["close"].tolist() == [10.0]
+
+
+@pytest.mark.parametrize(
+    ("delisted_at", "closes"),
+    [
+        (None, [1.0, 1.0, 1.0, 1.0, 1.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0]),
+        # What is delisted cannot be asked for.
+        (at(10), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 20.0]),
+    ],
+)
+def test_the_last_bars_of_a_history_may_be_halves_and_are_asked_for_again(
+    delisted_at: int | None, closes: list[float]
+) -> None:
+    provider = FakeProvider({"A": [(hour + 0.05, 10.0 + hour) for hour in range(12)]}, now=11.1)
+    known = panel(10)
+    known = replace(known, instruments=(replace(known.instruments[0], delisted_at=delisted_at),))
+
+    history = history_until(
+        as_seen(known, FeedKind.SANDBOX),
+        incoming(provider, Heard(), stop=11.1),
+        at(11.1),
+        load_strategy("mean_reversion"),
+        PlanTerms(kind=PlanKind.WALK_FORWARD, train=11),
+    )
+
+    assert history.timestamps.tolist() == [at(hour) for hour in range(11)]
+    assert history.close[:, 0].tolist() == closes
 
 
 def test_a_feed_that_goes_on_begins_after_the_bar_that_was_worked_last() -> None:

@@ -26,6 +26,7 @@ ROUNDS: Final = 6
 SANDBOX_REQUESTS_PER_SECOND: Final = 200.0
 
 _FIRST_WAIT_SECONDS: Final = 2.0
+_NEVER: Final = 2**62
 # Who wants to stop waits no longer than this.
 _NAP_SECONDS: Final = 1.0
 MAY_PASS: Final = frozenset(
@@ -141,7 +142,8 @@ class _Crew:
         self._waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
         for task in tasks:
             self._waiting.put(task)
-        self._lock = threading.Lock()
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._told: int | None = None
         self._starts = {task.key: task.span.start for task in tasks}
         self._done = dict.fromkeys(self._starts, 0)
         self._total = sum(task.bars for task in tasks)
@@ -181,6 +183,7 @@ class _Crew:
                 first_reply=counts.replies + 1,
             )
             try:
+                ingestion.told = self._time(provider)
                 ingestion.ingest(task.span)
                 return Outcome(key=task.key, counts=counts.plus(ingestion.counts))
             except ProviderError as failed:
@@ -193,6 +196,14 @@ class _Crew:
                     return Outcome(key=task.key, counts=counts, failed=str(failed))
                 self._rest(_FIRST_WAIT_SECONDS * 2.0**number)
         raise AssertionError("unreachable: the last round returns or raises")
+
+    def _time(self, provider: Provider) -> int:
+        """Return the time at the provider when the run began: all series end at the same moment."""
+        with self._asking:
+            if self._told is None:
+                at_provider = provider.fetch_time()
+                self._told = _NEVER if at_provider is None else at_provider
+            return self._told
 
     def _rest(self, seconds: float) -> None:
         while seconds > 0:

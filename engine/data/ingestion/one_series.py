@@ -75,6 +75,9 @@ class Ingestion:
         Says whether the user wants to stop; asked after each reply.
     first_reply
         Number of the next reply to be archived.
+    told
+        UTC nanoseconds that the provider said it is. A bar is over when both clocks say so: where ours is
+        ahead, the trades of the bar that is forming there would pass for all of its trades.
     """
 
     lake: Lake
@@ -87,6 +90,7 @@ class Ingestion:
     grace: int = GRACE
     counts: Counts = field(default_factory=Counts)
     first_reply: int = 1
+    told: int = 2**62
 
     @property
     def timeframe(self) -> Timeframe:
@@ -106,7 +110,7 @@ class Ingestion:
         StoppedError
             If the user wants to stop.
         """
-        began = self.now()
+        began = min(self.now(), self.told)
         span = replace(span, stop=min(span.stop, final_until(began, self.timeframe, self.grace)))
         if span.start >= span.stop:
             return self.counts
@@ -147,7 +151,7 @@ class Ingestion:
         """Read the last bars again and settle what is in doubt of them, then append what is not known."""
         start = max(span.start, last - (span.reread_bars - 1) * self.timeframe.nanoseconds)
         # A bar that was told once and is not told again may be the one that was told wrong.
-        untold = self._known(start, last + 1).stamps
+        untold = self._known(start, min(last + 1, span.stop)).stamps
         doubtful: list[IntArray] = []
         held: list[BarSeries] = []
         is_settled = False

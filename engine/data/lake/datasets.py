@@ -181,27 +181,8 @@ def each(root: Path, frozen: DataSetVersion, *, stop: int | None = None) -> Iter
         yield panel
 
 
-def _until(
-    root: Path,
-    frozen: DataSetVersion,
-    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
-    facts: Sequence[Fact],
-    stop: int | None,
-    *,
-    only: str | None = None,
-) -> Panel:
-    """Return the bars of a version before a moment, None: all; of one instrument, None: of all."""
-    definition = frozen.definition
-    if stop is None or (definition.stop is not None and definition.stop <= stop):
-        return _panel(root, frozen.name, definition, pinned, facts, only=only)
-    if definition.adjustment is Adjustment.NONE:
-        return _panel(root, frozen.name, replace(definition, stop=stop), pinned, facts, only=only)
-    # A dividend after the end adjusts what is before it, by a close that is not there any more.
-    return _before(_panel(root, frozen.name, definition, pinned, facts, only=only), stop)
-
-
-def _before(panel: Panel, stop: int) -> Panel:
-    """Return the rows before a moment, in arrays of their own, and nothing of what came later."""
+def before(panel: Panel, stop: int) -> Panel:
+    """Return the rows before a moment in arrays of their own, and nothing of later: no delisting either."""
     rows = int(np.searchsorted(panel.timestamps, stop))
     cut = panel.rows(0, rows)
     return replace(
@@ -220,6 +201,25 @@ def _before(panel: Panel, stop: int) -> Panel:
         ),
         fields={name: values.copy() for name, values in cut.fields.items()},
     )
+
+
+def _until(
+    root: Path,
+    frozen: DataSetVersion,
+    pinned: Mapping[SeriesKey, tuple[PinnedPart, ...]],
+    facts: Sequence[Fact],
+    stop: int | None,
+    *,
+    only: str | None = None,
+) -> Panel:
+    """Return the bars of a version before a moment, None: all; of one instrument, None: of all."""
+    definition = frozen.definition
+    if stop is None or (definition.stop is not None and definition.stop <= stop):
+        return _panel(root, frozen.name, definition, pinned, facts, only=only)
+    if definition.adjustment is Adjustment.NONE:
+        return _panel(root, frozen.name, replace(definition, stop=stop), pinned, facts, only=only)
+    # A dividend after the end adjusts what is before it, by a close that is not there any more.
+    return before(_panel(root, frozen.name, definition, pinned, facts, only=only), stop)
 
 
 # --- inside ------------------------------------------------------------------------------------------------

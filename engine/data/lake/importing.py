@@ -16,6 +16,7 @@ from engine.data.lake.lake import Lake
 from engine.data.lake.layout import month_of, month_start
 from engine.data.reading import find_files, symbol_from
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind
+from engine.data.stamps import zone_named
 from engine.domain.errors import InputError
 from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
@@ -73,8 +74,10 @@ def import_files(lake: Lake, request: Request) -> dict[SeriesKey, Appended]:
     ------
     InputError
         Naming the file and the row that cannot be used. What stood before it is in the lake, and importing
-        the mended file again doubles nothing.
+        the mended file again doubles nothing. If the time zone is not known.
     """
+    if request.timezone is not None:
+        zone_named(request.timezone)
     found: dict[SeriesKey, Appended] = {}
     for path in find_files(request.paths):
         held: dict[str, _Held] = {}
@@ -152,7 +155,13 @@ def _by_symbol(
         if column is None or (name in RANGE and not columns.has_range):
             values[name] = np.full(len(stamps), np.nan)
             continue
-        values[name] = batch.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        try:
+            values[name] = batch.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowException as wrong:
+            raise InputError(
+                f"{path.name}, rows from {number} on: {column} does not hold numbers ({wrong}); mend the "
+                "file and import it again"
+            ) from wrong
         if name != "volume":
             _require_numbers(path, number, column, values[name])
     if columns.symbol is None:
@@ -184,27 +193,66 @@ def _stamps(path: Path, number: int, column: pa.Array, timezone: str | None) -> 
         raise InputError(f"{path.name}, row {row}: has no stamp; every bar needs one")
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        numbers = column.cast(pa.int64()).to_numpy()
-        size = int(abs(numbers[0])) if len(numbers) else 0
-        unit = next((unit for least, unit in _EPOCH_UNITS if size >= least), None)
-        if unit is None:
-            raise InputError(
-                f"{path.name}, row {number}: {size} is no epoch after 1973 in seconds, milli-, micro- or "
-                "nanoseconds"
-            )
-        return np.asarray(numbers * unit, dtype=np.int64)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        has_offset = str(column[0]).rstrip()[-6:].strip()[-1:] in ("Z", "z") or str(column[0])[-6:-5] in "+-"
-        column = column.cast(pa.timestamp("ns", tz="UTC" if has_offset else None))
-    elif not pa.types.is_timestamp(kind) and not pa.types.is_date(kind):
+        return _epochs(path, number, column.to_numpy())
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not is_text and not pa.types.is_timestamp(kind) and not pa.types.is_date(kind):
         raise InputError(f"{path.name}: a column of {kind} is no column of stamps")
-    if column.type.equals(pa.date32()) or getattr(column.type, "tz", None) is None:
-        if timezone is None:
-            raise InputError(
-                f"{path.name}, row {number}: {column[0]} says no time zone; state it, e.g. --timezone UTC"
-            )
-        column = pc.assume_timezone(column.cast(pa.timestamp("ns")), timezone)
+    has_offset = _has_offset(str(column[0])) if is_text else getattr(kind, "tz", None) is not None
+    if not has_offset and timezone is None:
+        raise InputError(
+            f"{path.name}, row {number}: {column[0]} says no time zone; state it, e.g. --timezone UTC"
+        )
+    zone = None if has_offset else timezone
+    try:
+        return _instants(column, zone)
+    except pa.ArrowException:
+        # Arrow does not say which row it was.
+        for row in range(len(column)):
+            try:
+                _instants(column.slice(row, 1), zone)
+            except pa.ArrowException as wrong:
+                raise InputError(
+                    f"{path.name}, row {number + row}: {column[row]} is no stamp that can be used "
+                    f"({' '.join(str(wrong).split())}); mend the file and import it again"
+                ) from wrong
+        raise
+
+
+def _has_offset(text: str) -> bool:
+    text = text.rstrip()
+    return text[-1:] in ("Z", "z") or text[-6:-5] in ("+", "-")
+
+
+def _instants(column: pa.Array, zone: str | None) -> IntArray:
+    """Return stamps that say their offset, or those of a zone, as UTC nanoseconds."""
+    if zone is not None:
+        column = pc.assume_timezone(column.cast(pa.timestamp("ns")), zone)
     return np.asarray(column.cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64()).to_numpy())
+
+
+def _epochs(path: Path, number: int, numbers: np.ndarray) -> IntArray:
+    """Return epoch numbers as UTC nanoseconds; all of them are in one unit."""
+    if not len(numbers):
+        return np.empty(0, dtype=np.int64)
+    unit, least = next(
+        ((unit, least) for least, unit in _EPOCH_UNITS if abs(float(numbers[0])) >= least), (None, 0)
+    )
+    if unit is None:
+        raise InputError(
+            f"{path.name}, row {number}: {numbers[0]} is no epoch after 1973 in seconds, milli-, micro- or "
+            "nanoseconds"
+        )
+    # A number of another unit would come out in another century.
+    sizes = np.abs(numbers.astype(np.float64))
+    fits = (sizes < min(least * 1000, 2**63)) & (sizes == np.floor(sizes))
+    wrong = np.flatnonzero(~fits)
+    if len(wrong):
+        row = int(wrong[0])
+        raise InputError(
+            f"{path.name}, row {number + row}: {numbers[row]} is no whole number of the unit of the first "
+            f"stamp above it, {numbers[0]}; mend the file and import it again"
+        )
+    return np.asarray(numbers.astype(np.int64) * unit, dtype=np.int64)
 
 
 def _hold(

@@ -13,7 +13,7 @@ from engine.data.market_rules import MarketRules, written
 from engine.data.providers.errors import PassingError, ProviderCode, ProviderError
 from engine.data.providers.patience import Bucket, ask
 from engine.data.providers.port import RulesSeen, Surroundings
-from engine.data.providers.replies import NANOSECONDS_PER_MILLISECOND, broken, decoded
+from engine.data.providers.replies import NANOSECONDS_PER_MILLISECOND, broken, decoded, instant
 from engine.data.providers.statuses import failure_of_status
 from engine.domain.errors import InvalidValueError
 
@@ -94,6 +94,22 @@ class CcxtWire:
             hint = f"did you mean {near[0]}?" if near else "symbols are written as BTC/USD"
             raise ProviderError(ProviderCode.UNKNOWN_SYMBOL, self._provider, f"trades no {symbol!r}; {hint}")
         return dict(market)
+
+    def time(self) -> int | None:
+        """Return what time it is at the exchange, UTC nanoseconds; None where ccxt cannot ask it.
+
+        Raises
+        ------
+        ProviderError
+            If there is no answer.
+        """
+        if not self.client.has.get("fetchTime"):
+            return None
+        _, told = self.ask(
+            self.client.fetch_time,
+            lambda answer, _: instant(self._provider, answer, "time", NANOSECONDS_PER_MILLISECOND),
+        )
+        return told
 
     def rules(self, symbol: str) -> RulesSeen:
         """Return what the exchange takes in orders for a symbol, and the list of markets that says so.

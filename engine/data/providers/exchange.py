@@ -98,6 +98,10 @@ class Exchange:
             # An empty page may lie before the listing: the next one may not.
             start = known if len(new) else start + limit * step
 
+    def fetch_time(self) -> int | None:
+        """Return what time it is at the exchange, UTC nanoseconds; None where ccxt cannot ask it."""
+        return self._wire.time()
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:
         """Return what is taken in orders now, by its list of markets, which is asked for once."""
         return self._wire.rules(symbol)

@@ -107,6 +107,10 @@ class Files:
         if not known:
             raise self._missing(symbol)
 
+    def fetch_time(self) -> int | None:
+        """Return None: files have no clock."""
+        return None
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:  # noqa: ARG002 - the form of the port
         """Return None: files hold bars."""
         return None

@@ -152,6 +152,10 @@ class Kraken:
             future=ohlc.future,
         )
 
+    def fetch_time(self) -> int | None:
+        """Return what time it is at the exchange, UTC nanoseconds."""
+        return self._wire.time()
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:
         """Return what is taken in orders now, by its list of markets, which is asked for once."""
         return self._wire.rules(symbol)

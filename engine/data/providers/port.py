@@ -125,6 +125,10 @@ class Provider(Protocol):
         """Give connections back."""
         ...
 
+    def fetch_time(self) -> int | None:
+        """Return what time it is at the provider, UTC nanoseconds; None from who tells no such thing."""
+        ...
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:
         """Return what is taken in orders now; None from who tells no such thing."""
         ...

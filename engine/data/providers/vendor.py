@@ -122,6 +122,10 @@ class VendorProvider:
         """
         return self._vendor.bars(self._line, symbol, timeframe, start, stop)
 
+    def fetch_time(self) -> int | None:
+        """Return None: whether a bar is over is said by our clock alone."""
+        return None
+
     def fetch_rules(self, symbol: str) -> RulesSeen | None:  # noqa: ARG002 - the form of the port
         """Return None: it gives prices of venues, not their rules."""
         return None
