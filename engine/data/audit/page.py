@@ -13,6 +13,7 @@ from engine.data.audit.report import Audit, InstrumentAudit, Place
 from engine.data.findings import Kind
 from engine.data.quality import moment
 from engine.domain.panel import FloatArray, IntArray
+from engine.domain.time import NANOSECONDS_PER_SECOND
 
 GAPS_SHOWN = 20
 PICTURES_PER_KIND = 6
@@ -87,7 +88,7 @@ def render(audit: Audit, *, made: int, health: tuple[Health, ...] = (), notes: t
     end = max(entry.coverage.last for entry in audit.instruments)
     return environment.get_template("audit.html.j2").render(
         audit=audit,
-        made=moment(made),
+        made=moment(made - made % NANOSECONDS_PER_SECOND),
         start=moment(start),
         end=moment(end),
         health={entry.symbol: entry for entry in health},
