@@ -81,6 +81,7 @@ class FakeExchange:
     actions: tuple[ActionSeen, ...] = ()
     rules: MarketRules | None = None
     trades_stand_still_at: int = 2**62
+    bars_stand_still_at: int = 2**62
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     name: str = "kraken"
 
@@ -103,8 +104,10 @@ class FakeExchange:
         while start < stop:
             self._fail()
             end = min(stop, start + self.bars_a_page * STEP)
-            bars = self._served(between(self.truth(self.now - STEP + 1), start, end))
-            yield Page(payload=b"bars", series=bars, cursor=end, actions=self.actions)
+            shown = min(self.now, self.bars_stand_still_at)
+            bars = self._served(between(self.truth(shown - STEP + 1), start, end), shown)
+            told = end if shown == self.now else max(start, min(end, shown - shown % STEP))
+            yield Page(payload=b"bars", series=bars, cursor=told, actions=self.actions)
             start = end
 
     def fetch_time(self) -> int | None:
@@ -140,8 +143,8 @@ class FakeExchange:
         if self.draw.random() < self.fails:
             raise ProviderError(ProviderCode.PROVIDER_ERROR, self.name, "gave no answer")
 
-    def _served(self, bars: BarSeries) -> BarSeries:
-        young = self.now - bars.stamps - STEP < SETTLES * STEP
+    def _served(self, bars: BarSeries, shown: int) -> BarSeries:
+        young = shown - bars.stamps - STEP < SETTLES * STEP
         wrong = young & (self.draw.random(len(bars)) < self.wrong)
         values = {name: getattr(bars, name).copy() for name in BAR_VALUES}
         values["close"][wrong] = values["low"][wrong]

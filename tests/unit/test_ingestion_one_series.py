@@ -130,6 +130,15 @@ def test_a_bar_that_was_told_wrong_and_is_not_told_again_is_looked_at(lake: Lake
     assert np.array_equal(lake.read(KEY).close, provider.truth(START + 220 * STEP).close)
 
 
+def test_bars_that_were_young_when_the_reply_stood_still_are_proven(lake: Lake) -> None:
+    provider = exchange()
+    provider.wrong, provider.bars_stand_still_at = 1.0, START + 170 * STEP + STEP // 2
+
+    ingest(lake, provider)
+
+    assert np.array_equal(lake.read(KEY).close, provider.truth(START + 200 * STEP).close)
+
+
 def test_trades_that_stand_still_take_nothing_away(lake: Lake) -> None:
     provider = exchange()
     ingest(lake, provider)

@@ -118,8 +118,10 @@ class Ingestion:
         ends = self.lake.ends(self.key)
         if ends is not None and span.start < ends[0]:
             self._take_older(span.start, min(ends[0], span.stop))
-        self._take_newer(span, span.start if ends is None else ends[1])
-        unsettled = max(span.start, unsettled_from(began, self.timeframe))
+        reported_until = self._take_newer(span, span.start if ends is None else ends[1])
+        # A reply that stood still has bars as they were when they were young.
+        age_at = began if reported_until >= span.stop else min(began, reported_until)
+        unsettled = max(span.start, unsettled_from(age_at, self.timeframe))
         young = self._known(unsettled, span.stop).stamps
         self._prove(np.union1d(self._missing(span), young), span)
         self.advanced(self.key, span.stop)
@@ -147,16 +149,23 @@ class Ingestion:
                 return int(bars.stamps[0])
         return stop
 
-    def _take_newer(self, span: Span, last: int) -> None:
-        """Read the last bars again and settle what is in doubt of them, then append what is not known."""
+    def _take_newer(self, span: Span, last: int) -> int:
+        """Read the last bars again and settle what is in doubt of them, then append what is not known.
+
+        Returns
+        -------
+        UTC nanoseconds up to which bars were reported.
+        """
         start = max(span.start, last - (span.reread_bars - 1) * self.timeframe.nanoseconds)
         # A bar that was told once and is not told again may be the one that was told wrong.
         untold = self._known(start, min(last + 1, span.stop)).stamps
         doubtful: list[IntArray] = []
         held: list[BarSeries] = []
         is_settled = False
+        reported_until = start
         try:
             for page in self._bars(start, span.stop):
+                reported_until = page.cursor
                 given = self._sifted(page)
                 untold = np.setdiff1d(untold, given.stamps, assume_unique=True)
                 new, different = self._compared(given)
@@ -179,6 +188,7 @@ class Ingestion:
             # over what is in doubt.
             if is_settled:
                 self._append(held, self.provider.name)
+        return reported_until
 
     def _compared(self, given: BarSeries) -> tuple[BarSeries, IntArray]:
         """Return the bars that the lake does not have, and the opens of those that it has otherwise."""
