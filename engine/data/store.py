@@ -5,17 +5,17 @@ reader sees the old set or the new one, never half of either.
 """
 
 import json
-import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from engine.data.findings import Finding, Kind
 from engine.data.manifest import Manifest, Origin, Quality
+from engine.data.whole import replace_whole
 from engine.domain.errors import InputError, InvalidValueError
 from engine.domain.panel import PRICE_FIELDS, Adjustment, Instrument, Panel
 from engine.domain.time import Calendar, Timeframe
@@ -51,8 +51,8 @@ def write(panel: Panel, manifest: Manifest) -> Path:
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _replace(bars, lambda file: np.savez(file, timestamps=panel.timestamps, **arrays))
-        _replace(target / _MANIFEST, lambda file: file.write(text.encode()))
+        replace_whole(bars, lambda file: np.savez(file, timestamps=panel.timestamps, **arrays))
+        replace_whole(target / _MANIFEST, lambda file: file.write(text.encode()))
     except OSError as refused:
         raise InputError(
             f"{target} cannot be written: {refused}; set GAUNTLET_HOME to a folder that can"
@@ -61,25 +61,6 @@ def write(panel: Panel, manifest: Manifest) -> Path:
         if path != bars:
             path.unlink()
     return target
-
-
-def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Put a file in its place in one step, when its bytes are safe on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        # The name is safe only when the folder is.
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_manifest(name: str) -> Manifest:

@@ -1,9 +1,36 @@
-"""Text files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.domain.errors import InputError
+
+
+def replace_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Put a file in its place in one step, when its bytes are safe on disk.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses; then what stood there still stands.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # A name is safe only when the folder that holds it is.
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -14,23 +41,9 @@ def write_whole(path: Path, text: str) -> None:
     InputError
         If the disk refuses; then what stood there still stands.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        # A name is safe only when the folder that holds it is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_whole(path, lambda file: file.write(text.encode()))
     except OSError as refused:
         raise InputError(
             f"{path}: cannot be written, {refused}; what stood there still stands. Free some space, or "
