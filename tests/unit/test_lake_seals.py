@@ -246,6 +246,19 @@ def test_what_grows_after_a_release_is_sealed_from_there_on(lake: Lake) -> None:
     assert holdout.openings("other") == 0
 
 
+def test_a_release_does_not_bury_what_was_frozen_meanwhile(lake: Lake) -> None:
+    freeze(lake, "mine", BTC)
+    append(lake, BTC, 100, 200, LATER)
+    moved = lake.with_seal_moved(freeze(lake, "mine", BTC))
+    append(lake, BTC, 200, 300, LATER)
+    freeze(lake, "mine", BTC)
+
+    with pytest.raises(InputError, match="version 3 was frozen meanwhile"):
+        lake.write(moved)
+
+    assert lake.versions("mine") == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("mine", "nothing to release before it has grown"), ("mine@1", "mine@2 is newer"), ("us5", "none of")],

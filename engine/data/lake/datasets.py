@@ -124,15 +124,22 @@ def with_seal_moved(root: Path, frozen: DataSetVersion) -> DataSetVersion:
 
 
 def write(root: Path, frozen: DataSetVersion) -> DataSetVersion:
-    """Write a version as it is under the next number, and return it.
+    """Write what became of the newest version of a data set under the next number, and return it.
 
     Raises
     ------
     InputError
-        If the disk refuses.
+        If a newer one was frozen meanwhile, or the disk refuses.
     """
     with files.writing(root):
-        return write_next(root, frozen, every(root))
+        known = every(root)
+        newest = max(each.version for each in known if each.name == frozen.name)
+        if newest != frozen.version:
+            raise InputError(
+                f"data set {frozen.name}: version {newest} was frozen meanwhile and {frozen.version} is not "
+                "the newest any more; nothing was written, do the same again"
+            )
+        return write_next(root, frozen, known)
 
 
 def load(root: Path, frozen: DataSetVersion, *, as_of: int | None = None, stop: int | None = None) -> Panel:

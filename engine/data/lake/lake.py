@@ -431,12 +431,12 @@ class Lake:
         return datasets.with_seal_moved(self.root, frozen)
 
     def write(self, frozen: DataSetVersion) -> DataSetVersion:
-        """Write a version as it is under the next number of its data set, and return it.
+        """Write what became of the newest version of a data set under the next number, and return it.
 
         Raises
         ------
         InputError
-            If the disk refuses.
+            If a newer one was frozen meanwhile, or the disk refuses.
         """
         return datasets.write(self.root, frozen)
 
