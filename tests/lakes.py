@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from engine.data.series import BAR_VALUES, BarSeries, SeriesKey, SeriesKind, TradeSeries
+from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Timeframe
 
 MINUTE = 60 * 10**9
@@ -30,6 +31,27 @@ def bars(closes: Mapping[int, float], *, step: int = HOUR) -> BarSeries:
         low=close - 1,
         close=close,
         volume=np.full(len(close), 10.0),
+    )
+
+
+def hours(close: FloatArray, numbers: IntArray, *, reach: float, volume: float) -> BarSeries:
+    """Return bars at some hours after START, each from a share below its close to the same above it.
+
+    Parameters
+    ----------
+    close
+        Shape (N,), of all hours.
+    numbers
+        Shape (K,), the hours that are there.
+    """
+    kept = close[numbers]
+    return BarSeries(
+        stamps=START + numbers * HOUR,
+        open=kept,
+        high=kept * (1 + reach),
+        low=kept * (1 - reach),
+        close=kept,
+        volume=np.full(len(kept), volume),
     )
 
 

@@ -12,9 +12,9 @@ from engine.cli.main import app
 from engine.data import catalogue
 from engine.data.lake.lake import Lake
 from engine.data.series import BarSeries
-from engine.domain.panel import FloatArray
+from engine.domain.panel import FloatArray, IntArray
 from engine.domain.time import Calendar, Timeframe
-from tests.lakes import BTC, ETH, HOUR, START
+from tests.lakes import BTC, ETH, hours
 
 FIRST, CORRECTED, LATE, GROWN = (n * 10**18 for n in (1, 2, 3, 4))
 N = 600
@@ -25,16 +25,8 @@ def walk(seed: int) -> FloatArray:
     return 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.002, N)))
 
 
-def bars(close: FloatArray, numbers: np.ndarray) -> BarSeries:
-    kept = close[numbers]
-    return BarSeries(
-        stamps=START + numbers * HOUR,
-        open=kept,
-        high=kept * 1.002,
-        low=kept * 0.998,
-        close=kept,
-        volume=np.full(len(kept), 1e6),
-    )
+def bars(close: FloatArray, numbers: IntArray) -> BarSeries:
+    return hours(close, numbers, reach=0.002, volume=1e6)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from engine.data.lake.versions import DataSetVersion
 from engine.data.series import BarSeries
 from engine.domain.errors import InputError
 from engine.domain.time import Calendar, Timeframe
-from tests.lakes import BTC, ETH, HOUR, START
+from tests.lakes import BTC, ETH, hours
 
 EARLY, LATER = 10**18, 2 * 10**18
 N = 400
@@ -30,15 +30,7 @@ def walk(*, every: int = 1, tick: float = 1.0) -> BarSeries:
     close = 100 * np.exp(np.cumsum(np.random.default_rng(7).normal(0, 0.002, N)))
     close[TICK] *= tick
     numbers = np.arange(N) if every == 1 else np.union1d(np.arange(0, N, every), [TICK - 1, TICK, TICK + 1])
-    kept = close[numbers]
-    return BarSeries(
-        stamps=START + numbers * HOUR,
-        open=kept,
-        high=kept * 1.001,
-        low=kept * 0.999,
-        close=kept,
-        volume=np.full(len(kept), 10.0),
-    )
+    return hours(close, numbers, reach=0.001, volume=10.0)
 
 
 @pytest.fixture
