@@ -57,7 +57,8 @@ NEXT_TAKE = 11
 NEXT_TRAIL = 12
 BOUND = 13  # scratch of a decision: the limit price of a plain order
 NOTIONAL = 14  # scratch of the fills: worth of what the bar can fill
-HOLDINGS = 15
+BOUGHT = 15  # scratch of the fills: what buys are worth, one behind the other
+HOLDINGS = 16
 
 # A whole number an instrument, in `lots`.
 LOTS = 0

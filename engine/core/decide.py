@@ -19,9 +19,10 @@ from engine.core.account import (
 )
 from engine.core.limits import tier_scale
 from engine.core.market import Market
-from engine.core.orders import HALT_CAUSE, TIER_CAUSE, emit_orders
+from engine.core.orders import HALT_CAUSE, emit_orders
 from engine.core.records import Recorder
 from engine.core.settings import Limits, Terms
+from engine.core.sizing import TIER_CAUSE
 from engine.core.targets import (
     REBASE_CAUSE,
     Plans,

@@ -34,7 +34,14 @@ from engine.core.limits import apply_limits
 from engine.core.market import Market
 from engine.core.records import NO_TARGET, Recorder, open_order, record_decision
 from engine.core.settings import Rules, Terms
-from engine.core.sizing import limit_price, lots_for_weight, rest_price
+from engine.core.sizing import (
+    TIER_CAUSE,
+    limit_price,
+    lots_for_weight,
+    reduces,
+    rest_price,
+    wanted_lots,
+)
 from engine.core.styles import (
     LAST_ENTRY_KIND,
     LAST_FORCE,
@@ -47,7 +54,7 @@ from engine.core.styles import (
     STYLE_TRAIL,
     STYLE_TRIGGER,
 )
-from engine.core.together import emit_together, goes_together
+from engine.core.together import emit_together, goes_together, plain_order
 from engine.domain.orders import OrderKind, TimeInForce
 from engine.domain.panel import FloatArray
 from engine.domain.reasons import Cause, Reason
@@ -60,7 +67,6 @@ NO_PRICE = constant(Reason.NO_PRICE)
 AT_TARGET = constant(Reason.AT_TARGET)
 IN_FLIGHT = constant(Reason.IN_FLIGHT)
 RUINED = constant(Reason.RUINED)
-TIER_CAUSE = constant(Cause.TIER)
 HALT_CAUSE = constant(Cause.HALT)
 MARKETABLE = constant(OrderKind.MARKETABLE_LIMIT)
 RESTING_LIMIT = constant(OrderKind.LIMIT)
@@ -75,13 +81,6 @@ def cut_reason(n: int, cause: int, books: Books) -> int:
         return HALT_DRAWDOWN if books.values[EQUITY] > 0.0 else RUINED
     reason: int = books.lots[CUT, n]
     return reason
-
-
-@inlined_kernel
-def reduces(wanted: int, held: int) -> bool:
-    """Say whether an order of so many lots makes a position smaller without turning it round."""
-    # No product: lots of a millionth overflow it.
-    return wanted != 0 and held != 0 and (wanted > 0) != (held > 0) and abs(wanted) <= abs(held)
 
 
 @inlined_kernel
@@ -100,17 +99,6 @@ def size_orders(mark_row: FloatArray, market: Market, rules: Rules, books: Books
     for n in range(mark_row.shape[0]):
         side = 1.0 if lots[SIZED, n] > lots[LOTS, n] else -1.0
         holdings[BOUND, n] = limit_price(mark_row[n], side, rules.order_bound_bps, market.tick_size[n])
-
-
-@inlined_kernel
-def plain_order(n: int, bar: int, rules: Rules, books: Books) -> None:
-    """Write an order of the usual kind into the books: immediate or cancel, at the first open."""
-    lots = books.lots
-    books.holdings[LIMIT, n] = books.holdings[BOUND, n]
-    lots[KIND, n] = rules.order_kind
-    lots[FORCE, n] = IOC
-    lots[ARRIVES, n] = bar + 1 + rules.latency_bars
-    lots[EXPIRES, n] = bar + 1 + rules.latency_bars
 
 
 @inlined_kernel
@@ -189,6 +177,7 @@ def emit_one_by_one(
         cause = lots[DECIDED, n]
         if cause == 0:
             continue
+        wanted = wanted_lots(n, lots)
         lots[DECIDED, n] = 0
         price = mark_row[n]
         if price <= 0.0:
@@ -198,9 +187,6 @@ def emit_one_by_one(
         reason = cut_reason(n, cause, books)
         target = lots[SIZED, n]
         held = lots[LOTS, n]
-        wanted = target - held
-        if cause == TIER_CAUSE and not reduces(wanted, held):
-            wanted = 0
         if lots[PENDING, n] != 0:
             if bar < lots[ARRIVES, n]:
                 record_decision(account, bar, n, target, IN_FLIGHT, cause, recorder)

@@ -4,7 +4,12 @@ import math
 
 import numpy as np
 
-from engine.compiled import inlined_kernel
+from engine.compiled import constant, inlined_kernel
+from engine.core.account import DECIDED, LOTS, SIZED
+from engine.domain.panel import IntArray
+from engine.domain.reasons import Cause
+
+TIER_CAUSE = constant(Cause.TIER)
 
 # Twice as many, from short to long, are still exact in a float and in every journal.
 MOST_LOTS = 2.0**52 - 1.0
@@ -45,3 +50,20 @@ def limit_price(reference: float, side: float, bound_bps: float, tick_size: floa
     ticks = max(np.floor(bound), beyond) if side > 0 else min(np.ceil(bound), beyond)
     price: float = ticks * tick_size
     return price
+
+
+@inlined_kernel
+def reduces(wanted: int, held: int) -> bool:
+    """Say whether an order of so many lots makes a position smaller without turning it round."""
+    # No product: lots of a millionth overflow it.
+    against = (wanted != 0) & (held != 0) & ((wanted > 0) != (held > 0))
+    smaller: bool = against & (abs(wanted) <= abs(held))
+    return smaller
+
+
+@inlined_kernel
+def wanted_lots(n: int, lots: IntArray) -> int:
+    """Return the signed lots between what is held and the target. A tier only reduces."""
+    wanted, held = lots[SIZED, n] - lots[LOTS, n], lots[LOTS, n]
+    allowed: int = wanted if (lots[DECIDED, n] != TIER_CAUSE) | reduces(wanted, held) else 0
+    return allowed

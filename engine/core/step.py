@@ -120,34 +120,38 @@ LEAP, HOP = 64, 8
 
 
 @inlined_kernel
-def count_news(
+def are_quiet(
     row: int,
-    until: int,
+    count: int,
     first: int,
     signals: FloatArray,
     has_signals: bool,
     market: Market,
+    news: int,
     held: float,
     cash: float,
     units: float,
     peak_line: float,
     low_line: float,
-) -> int:
-    """Count the bars on which `skip_quiet_of_one` must look closely: without a branch, many at once."""
-    news = 0
+) -> bool:
+    """Say whether so many bars from `row` on need no closer look: without a branch, many at once.
+
+    `news`: flags that ask for one.
+    """
+    found = 0
     # One instrument: row by row is one after the other.
     told, marks, flags = signals.flat, market.mark.flat, market.flags.flat
     if not has_signals:
-        for i in range(row, until):
+        for i in range(row, row + count):
             now = cash + units * marks[i]
-            news += 1 if (now > peak_line) | (now <= low_line) | (flags[i] != 0) else 0
-        return news
-    for i in range(row, until):
+            found += 1 if (now > peak_line) | (now <= low_line) | (flags[i] & news != 0) else 0
+        return found == 0
+    for i in range(row, row + count):
         signal = told[i - first]
         now = cash + units * marks[i]
         changes = (signal != held) & (signal == signal)
-        news += 1 if changes | (now > peak_line) | (now <= low_line) | (flags[i] != 0) else 0
-    return news
+        found += 1 if changes | (now > peak_line) | (now <= low_line) | (flags[i] & news != 0) else 0
+    return found == 0
 
 
 @inlined_kernel
@@ -168,24 +172,31 @@ def skip_quiet_of_one(
     day_equity, returns, squares, days = values[DAY_EQUITY], values[RETURN_SUM], values[RETURN_SQUARES], 0
     scale = values[SCALE]
     peak_line, tier_line, low_line = quiet_lines(peak, tier_peak, deepest, scale, limits)
+    hinted = market.next_flag.shape[0] > 0
+    news = EXIT if hinted else EXIT | DAY_END
     leap = LEAP
     # The first bar of cash is looked at closely; those after it have the same equity.
     unheard = row if units != 0.0 else row + 1
     while row < last:
         if row >= unheard:
-            until = min(row + leap, last)
-            if market.next_flag.shape[0] > 0:
-                until = min(until, market.next_flag[row])
-            news = count_news(
-                row, until, first, signals, has_signals, market, held, cash, units, peak_line, low_line
-            )
-            if news == 0 and until > row:
-                row = until
+            if row + leap <= last and are_quiet(
+                row, leap, first, signals, has_signals, market, news, held, cash, units, peak_line, low_line
+            ):
+                day = market.next_flag[row] if hinted else last
+                while day < row + leap:
+                    now = cash + units * market.mark[day, 0]
+                    change = now / day_equity - 1.0
+                    day_equity = now
+                    returns += change
+                    squares += change * change
+                    days += 1
+                    day = market.next_flag[day + 1] if day + 1 < market.next_flag.shape[0] else last
+                row += leap
                 continue
-            if leap > HOP and until > row + HOP:
+            if leap > HOP:
                 leap = HOP
                 continue
-            unheard, leap = max(until, row + 1), LEAP
+            unheard, leap = row + HOP, LEAP
         signal = signals[row - first, 0] if has_signals else held
         if signal != held and signal == signal:
             break

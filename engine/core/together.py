@@ -11,6 +11,7 @@ import numpy as np
 from engine.compiled import NO, YES, inlined_kernel
 from engine.core.account import (
     ARRIVES,
+    BOUGHT,
     BOUND,
     BUSY,
     CASH,
@@ -30,6 +31,7 @@ from engine.core.account import (
     ORDER,
     ORDERS,
     PENDING,
+    REASONS,
     SIZED,
     TRADES,
     UNITS,
@@ -40,11 +42,12 @@ from engine.core.fills import IOC, MARKETABLE, by_strategy, spendable
 from engine.core.market import Market
 from engine.core.records import Recorder
 from engine.core.settings import Rules, Terms
+from engine.core.sizing import wanted_lots
 from engine.domain.panel import FloatArray
 from engine.domain.reasons import Cause
 
 FEW = 7
-TIER_CAUSE, HALT_CAUSE = int(Cause.TIER), int(Cause.HALT)
+HALT_CAUSE = int(Cause.HALT)
 
 
 @inlined_kernel
@@ -63,7 +66,10 @@ def goes_together(styles: FloatArray, market: Market, terms: Terms, recorder: Re
 
 @inlined_kernel
 def is_in_full(row: int, bar: int, market: Market, terms: Terms, books: Books) -> bool:
-    """Say whether the open fills every pending order in full; leave what each is worth in row `NOTIONAL`."""
+    """Say whether the open fills every pending order in full; leave what each is worth in row `NOTIONAL`.
+
+    With the sign of its lots.
+    """
     costs, rules, lots, holdings = terms.costs, terms.rules, books.lots, books.holdings
     rate = (costs.half_spread_bps + costs.slippage_bps) / 1e4
     unlimited = rules.participation == np.inf
@@ -79,7 +85,7 @@ def is_in_full(row: int, bar: int, market: Market, terms: Terms, books: Books) -
         inside = (lots[KIND, n] != MARKETABLE) | (side * price <= side * holdings[LIMIT, n])
         fills = allowed & inside & (price >= 0.0) & (bar >= lots[ARRIVES, n])
         unusual += 0 if fills | (wanted == 0) else 1
-        holdings[NOTIONAL, n] = abs(wanted) * lot_size * price if wanted != 0 else 0.0
+        holdings[NOTIONAL, n] = wanted * lot_size * price if wanted != 0 else 0.0
     return unusual == 0
 
 
@@ -95,35 +101,39 @@ def fill_together(
     """
     if not is_in_full(row, bar, market, terms, books):
         return NO, 0.0, 0.0
-    values, lots, holdings = books.values, books.lots, books.holdings
+    values, holdings = books.values, books.holdings
     instruments = market.mark.shape[1]
     fee_rate = terms.costs.taker_fee_bps / 1e4
-    kept = values[CASH]
-    cash, fees, traded, net, need = kept, values[FEES], 0.0, 0.0, 0.0
+    # Sums wait for one another: each of them takes up what it adds, and nothing else.
+    sells, buys = 0, 0
     for n in range(instruments):
         notional = holdings[NOTIONAL, n]
+        holdings[NOTIONAL, sells] = notional
+        holdings[BOUGHT, buys] = notional
+        sells += 1 if notional < 0.0 else 0
+        buys += 1 if notional > 0.0 else 0
+    cash, fees, sold, bought, need = values[CASH], values[FEES], 0.0, 0.0, 0.0
+    for place in range(sells):
+        notional = holdings[NOTIONAL, place]
+        fee = -notional * fee_rate
+        cash -= notional + fee
+        fees += fee
+        sold -= notional
+    before, values[CASH] = values[CASH], cash
+    most = spendable(terms.limits, books)
+    for place in range(buys):
+        notional = holdings[BOUGHT, place]
         fee = notional * fee_rate
-        sells = lots[PENDING, n] < 0
-        cash -= -notional + fee if sells else 0.0
-        fees += fee if sells else 0.0
-        traded += notional if sells else 0.0
-        net -= notional if sells else 0.0
-        need += 0.0 if sells else notional + fee
-    values[CASH] = cash
-    if need > spendable(terms.limits, books):
-        values[CASH] = kept
+        cash -= notional + fee
+        fees += fee
+        bought += notional
+        need += notional + fee
+    if need > most:
+        values[CASH] = before
         return NO, 0.0, 0.0
-    bought = 0.0
-    for n in range(instruments):
-        notional = holdings[NOTIONAL, n]
-        fee = notional * fee_rate
-        sells = lots[PENDING, n] < 0
-        cash -= 0.0 if sells else notional + fee
-        fees += 0.0 if sells else fee
-        bought += 0.0 if sells else notional
     values[CASH], values[FEES] = cash, fees
     hold_together(market, books)
-    return YES, traded + bought, net + bought
+    return YES, sold + bought, bought - sold
 
 
 @inlined_kernel
@@ -158,56 +168,93 @@ def hold_together(market: Market, books: Books) -> None:
 
 
 @inlined_kernel
-def for_all_sent(field: int, value: int, every: bool, books: Books) -> None:
-    """Set a field of each order that is sent now; `every`: that is one for each instrument."""
+def count_cuts(cuts: int, books: Books) -> None:
+    """Count the reasons of so many orders that a limit made smaller: one reason after the other."""
     lots = books.lots
-    if every:
-        for n in range(lots.shape[1]):
-            lots[field, n] = value
-        return
+    reason = 0
     for n in range(lots.shape[1]):
-        sends = (lots[DECIDED, n] != 0) & (lots[PENDING, n] != 0)
-        lots[field, n] = value if sends else lots[field, n]
+        reason = max(reason, lots[CUT, n])
+    while cuts > 0:
+        counted = 0
+        for n in range(lots.shape[1]):
+            sends = (lots[DECIDED, n] != 0) & (lots[PENDING, n] != 0)
+            counted += 1 if sends & (lots[CUT, n] == reason) else 0
+        books.counts[REASONS + reason] += counted
+        cuts -= counted
+        reason -= 1
+
+
+@inlined_kernel
+def plain_order(n: int, bar: int, rules: Rules, books: Books) -> None:
+    """Write an order of the usual kind into the books: immediate or cancel, at the first open."""
+    lots = books.lots
+    books.holdings[LIMIT, n] = books.holdings[BOUND, n]
+    lots[KIND, n] = rules.order_kind
+    lots[FORCE, n] = IOC
+    lots[ARRIVES, n] = bar + 1 + rules.latency_bars
+    lots[EXPIRES, n] = bar + 1 + rules.latency_bars
+
+
+@inlined_kernel
+def send_all(bar: int, rules: Rules, books: Books) -> None:
+    """Send an order for each instrument: plain copies."""
+    counts, lots, holdings = books.counts, books.lots, books.holdings
+    instruments, arrives = lots.shape[1], bar + 1 + rules.latency_bars
+    for n in range(instruments):
+        lots[PENDING, n] = lots[SIZED, n] - lots[LOTS, n]
+    for n in range(instruments):
+        lots[CAUSE, n] = lots[DECIDED, n]
+    for n in range(instruments):
+        holdings[LIMIT, n] = holdings[BOUND, n]
+    for n in range(instruments):
+        lots[ORDER, n] = counts[ORDERS] + n
+    for n in range(instruments):
+        lots[KIND, n] = rules.order_kind
+        lots[FORCE, n] = IOC
+    for n in range(instruments):
+        lots[ARRIVES, n] = arrives
+        lots[EXPIRES, n] = arrives
+
+
+@inlined_kernel
+def send_some(bar: int, rules: Rules, books: Books) -> None:
+    """Send an order where one is decided and something is wanted."""
+    lots, number = books.lots, books.counts[ORDERS]
+    for n in range(lots.shape[1]):
+        wanted = wanted_lots(n, lots)
+        if (lots[DECIDED, n] == 0) | (wanted == 0):
+            continue
+        lots[PENDING, n] = wanted
+        lots[CAUSE, n] = lots[DECIDED, n]
+        lots[ORDER, n] = number
+        number += 1
+        plain_order(n, bar, rules, books)
 
 
 @inlined_kernel
 def emit_together(mark_row: FloatArray, bar: int, market: Market, rules: Rules, books: Books) -> bool:
     """Send an order for every decided target, as it was sized; say whether there was nothing else to do."""
-    counts, lots, holdings = books.counts, books.lots, books.holdings
+    counts, lots = books.counts, books.lots
     instruments = mark_row.shape[0]
-    unusual = 0
+    unusual, sent, cuts = 0, 0, 0
     for n in range(instruments):
-        cause, target = lots[DECIDED, n], lots[SIZED, n]
-        wanted = target - lots[LOTS, n]
+        cause, target, wanted = lots[DECIDED, n], lots[SIZED, n], wanted_lots(n, lots)
         small = abs(wanted) * market.lot_size[n] * mark_row[n] < market.minimum_notional[n]
-        held_up = (mark_row[n] <= 0.0) | (lots[PENDING, n] != 0) | (lots[CUT, n] != 0)
-        other = (cause == TIER_CAUSE) | (cause == HALT_CAUSE) | (small & (target != 0) & (wanted != 0))
+        held_up = (mark_row[n] <= 0.0) | (lots[PENDING, n] != 0)
+        other = (cause == HALT_CAUSE) | (small & (target != 0) & (wanted != 0))
         unusual += 1 if (cause != 0) & (held_up | other) else 0
+        sends = (cause != 0) & (wanted != 0)
+        sent += 1 if sends else 0
+        cuts += 1 if sends & (lots[CUT, n] != 0) else 0
     if unusual != 0:
         return False
-    number = counts[ORDERS]
-    for n in range(instruments):
-        sends = (lots[DECIDED, n] != 0) & (lots[SIZED, n] != lots[LOTS, n])
-        lots[ORDER, n] = number if sends else lots[ORDER, n]
-        number += 1 if sends else 0
-    for n in range(instruments):
-        wanted = lots[SIZED, n] - lots[LOTS, n]
-        lots[PENDING, n] = wanted if lots[DECIDED, n] != 0 else lots[PENDING, n]
-    # From here on a decided instrument sends an order if one is pending.
-    for n in range(instruments):
-        sends = (lots[DECIDED, n] != 0) & (lots[PENDING, n] != 0)
-        lots[CAUSE, n] = lots[DECIDED, n] if sends else lots[CAUSE, n]
-    for n in range(instruments):
-        sends = (lots[DECIDED, n] != 0) & (lots[PENDING, n] != 0)
-        holdings[LIMIT, n] = holdings[BOUND, n] if sends else holdings[LIMIT, n]
-    arrives = bar + 1 + rules.latency_bars
-    every = number - counts[ORDERS] == instruments
-    for_all_sent(KIND, rules.order_kind, every, books)
-    for_all_sent(FORCE, IOC, every, books)
-    for_all_sent(ARRIVES, arrives, every, books)
-    for_all_sent(EXPIRES, arrives, every, books)
+    if sent == instruments:
+        send_all(bar, rules, books)
+    else:
+        send_some(bar, rules, books)
+    count_cuts(cuts, books)
     for n in range(instruments):
         lots[DECIDED, n] = 0
-    counts[BUSY] += number - counts[ORDERS]
-    counts[ORDERS] = number
+    counts[BUSY] += sent
+    counts[ORDERS] += sent
     return True
