@@ -147,7 +147,7 @@ def market_of(panel: Panel, rules: Rules) -> Market:
         mark.flags.writeable = False
     clusters = sorted({i.cluster for i in panel.instruments if i.cluster is not None})
     index = {cluster: code for code, cluster in enumerate(clusters)}
-    hinted = count == 1 and rows / _SHORT_DAY < np.count_nonzero(flags) < rows / 2
+    hinted = count == 1 and rows / _SHORT_DAY < np.count_nonzero(flags)
     return Market(
         fill=panel.open if panel.has_range else panel.close,
         high=panel.high,

@@ -115,12 +115,13 @@ def signals_change(signal_row: FloatArray, held: FloatArray) -> bool:
     return changes > 0
 
 
-# Bars looked at together: many where nothing happens, then few, to find out where something does.
-LEAP, HOP = 64, 8
+# Bars looked at together; and bars looked at one by one after one that asked for it, because the next ones
+# often do.
+LEAP, NEAR = 32, 8
 
 
 @inlined_kernel
-def are_quiet(
+def count_quiet(
     row: int,
     count: int,
     first: int,
@@ -133,25 +134,31 @@ def are_quiet(
     units: float,
     peak_line: float,
     low_line: float,
-) -> bool:
-    """Say whether so many bars from `row` on need no closer look: without a branch, many at once.
+) -> int:
+    """Return how many of `count` bars from `row` on need no closer look: without a branch, all at once.
 
     `news`: flags that ask for one.
     """
     found = 0
     # One instrument: row by row is one after the other.
     told, marks, flags = signals.flat, market.mark.flat, market.flags.flat
-    if not has_signals:
-        for i in range(row, row + count):
-            now = cash + units * marks[i]
-            found += 1 if (now > peak_line) | (now <= low_line) | (flags[i] & news != 0) else 0
-        return found == 0
-    for i in range(row, row + count):
-        signal = told[i - first]
-        now = cash + units * marks[i]
-        changes = (signal != held) & (signal == signal)
-        found += 1 if changes | (now > peak_line) | (now <= low_line) | (flags[i] & news != 0) else 0
-    return found == 0
+    if has_signals:
+        for ahead in range(count):
+            signal = told[row - first + ahead]
+            now = cash + units * marks[row + ahead]
+            changes = (signal != held) & (signal == signal)
+            asks = changes | (now > peak_line) | (now <= low_line) | (flags[row + ahead] & news != 0)
+            found |= (1 if asks else 0) << ahead
+    else:
+        for ahead in range(count):
+            now = cash + units * marks[row + ahead]
+            asks = (now > peak_line) | (now <= low_line) | (flags[row + ahead] & news != 0)
+            found |= (1 if asks else 0) << ahead
+    if found == 0:
+        return count
+    # The exponent of the lowest bit is its place.
+    place = int(np.float64(found & -found).view(np.int64) >> 52) - 1023
+    return place
 
 
 @inlined_kernel
@@ -174,29 +181,27 @@ def skip_quiet_of_one(
     peak_line, tier_line, low_line = quiet_lines(peak, tier_peak, deepest, scale, limits)
     hinted = market.next_flag.shape[0] > 0
     news = EXIT if hinted else EXIT | DAY_END
-    leap = LEAP
     # The first bar of cash is looked at closely; those after it have the same equity.
     unheard = row if units != 0.0 else row + 1
     while row < last:
         if row >= unheard:
-            if row + leap <= last and are_quiet(
-                row, leap, first, signals, has_signals, market, news, held, cash, units, peak_line, low_line
-            ):
-                day = market.next_flag[row] if hinted else last
-                while day < row + leap:
-                    now = cash + units * market.mark[day, 0]
-                    change = now / day_equity - 1.0
-                    day_equity = now
-                    returns += change
-                    squares += change * change
-                    days += 1
-                    day = market.next_flag[day + 1] if day + 1 < market.next_flag.shape[0] else last
-                row += leap
+            count = min(LEAP, last - row)
+            quiet = count_quiet(
+                row, count, first, signals, has_signals, market, news, held, cash, units, peak_line, low_line
+            )
+            day = market.next_flag[row] if hinted else last
+            while day < row + quiet:
+                now = cash + units * market.mark[day, 0]
+                change = now / day_equity - 1.0
+                day_equity = now
+                returns += change
+                squares += change * change
+                days += 1
+                day = market.next_flag[day + 1] if day + 1 < market.next_flag.shape[0] else last
+            row += quiet
+            if quiet == count:
                 continue
-            if leap > HOP:
-                leap = HOP
-                continue
-            unheard, leap = row + HOP, LEAP
+            unheard = row + NEAR
         signal = signals[row - first, 0] if has_signals else held
         if signal != held and signal == signal:
             break

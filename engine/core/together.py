@@ -66,10 +66,7 @@ def goes_together(styles: FloatArray, market: Market, terms: Terms, recorder: Re
 
 @inlined_kernel
 def is_in_full(row: int, bar: int, market: Market, terms: Terms, books: Books) -> bool:
-    """Say whether the open fills every pending order in full; leave what each is worth in row `NOTIONAL`.
-
-    With the sign of its lots.
-    """
+    """Say whether the open fills every pending order in full; leave signed notionals in row `NOTIONAL`."""
     costs, rules, lots, holdings = terms.costs, terms.rules, books.lots, books.holdings
     rate = (costs.half_spread_bps + costs.slippage_bps) / 1e4
     unlimited = rules.participation == np.inf
@@ -104,7 +101,7 @@ def fill_together(
     values, holdings = books.values, books.holdings
     instruments = market.mark.shape[1]
     fee_rate = terms.costs.taker_fee_bps / 1e4
-    # Sums wait for one another: each of them takes up what it adds, and nothing else.
+    # An addition waits for the one before: each sum runs over its own side only.
     sells, buys = 0, 0
     for n in range(instruments):
         notional = holdings[NOTIONAL, n]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.compiled import kernel
+from engine.compiled import inlined_kernel, kernel
 from engine.core.account import Accounts
 from engine.core.market import Market
 from engine.core.records import Recorder
@@ -21,6 +21,19 @@ from engine.features.program import Bound, Program, run_nodes
 
 _QUIET_VALUES = 131_072
 """Marks of a block without signals: they stay in the processor's cache while accounts walk over them."""
+
+
+@inlined_kernel
+def are_of_one(signals: FloatArray, market: Market, accounts: Accounts) -> bool:
+    """Say whether there is one instrument.
+
+    Where a compiler is told so, it leaves out what many would need: of the same code it makes a second
+    version, a sixth faster.
+    """
+    marks, told = market.mark.shape[1], signals.shape[1]
+    held, lots = accounts.holdings.shape[2], accounts.lots.shape[2]
+    one: bool = (marks == 1) & (told == 1) & (held == 1) & (lots == 1)
+    return one
 
 
 @kernel
@@ -89,20 +102,16 @@ def walk(
             if root >= 0:
                 signals = scratch[program.root_slot[root], max(0, begin - row) :]
             if begin < until:
-                advance(
-                    account,
-                    begin,
-                    until,
-                    begin,
-                    signals,
-                    root >= 0,
-                    styles,
-                    market,
-                    plans,
-                    terms,
-                    accounts,
-                    recorder,
-                )
+                if are_of_one(signals, market, accounts):
+                    advance(
+                        account, begin, until, begin, signals, root >= 0, styles, market, plans, terms,
+                        accounts, recorder,
+                    )  # fmt: skip
+                else:
+                    advance(
+                        account, begin, until, begin, signals, root >= 0, styles, market, plans, terms,
+                        accounts, recorder,
+                    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
