@@ -69,12 +69,14 @@ data-audit: $(STAMP)  ## Audit the data set DATA (us20), all of it and what is h
 	$(BIN)/engine data audit $(DATA) --mode raw
 	$(BIN)/engine data audit $(DATA) --mode selected $(if $(STRICT_HEALTH),--strict)
 
+# Two workers on two cores. A file goes to one worker as a whole: its tests share what they set up. ARGS="-n 0"
+# stays in one process, as --pdb needs it; a plain `pytest FILE` does so anyway and saves the start of the workers.
 test: $(STAMP)  ## Run every check: style, types, import directions, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(STAMP)  ## Kill paper sessions 50 times each and prove that nothing is lost or doubled
 	$(BIN)/python -m tests.soak $(ARGS)
