@@ -294,13 +294,14 @@ def check_power_cuts(tally: Tally) -> list[MemoryStorage]:
 
 
 def test_every_damage_is_named_rightly_and_nothing_acknowledged_is_lost_in_silence() -> None:
-    began = time.perf_counter()
+    # The time of this process: what else runs beside it is not the journal's.
+    began = time.process_time()
     tally = Tally(write_journal())
 
     for check in (check_truncations, check_flips, check_frames, check_forgeries, check_anchors):
         check(tally)
     check_power_cuts(tally)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
 
     for what, count in sorted(tally.counts.items()):
         print(f"{count:>8,}  {what}")  # noqa: T201

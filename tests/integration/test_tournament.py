@@ -16,6 +16,7 @@ import pytest
 
 from tests.builders import random_panel
 from tests.conftest import KERNELS
+from tests.paper import engine
 
 REPOSITORY = Path(__file__).parents[2]
 ENGINE = "from engine.cli.main import main; main()"
@@ -37,6 +38,8 @@ costs: us_equity
 limits: research_default
 resampling: {permutations: 19}
 """
+# Every worker loads the engine anew: where their number is not what is asked, there is one.
+ALONE = ("--workers", "1")
 KEYS = {"run_id", "content_hash", "columns", "rows", "candidates", "controls", "void"}
 
 
@@ -68,11 +71,14 @@ class Home:
                 lines.append(f"{day},{','.join(numbers)},1e9".replace("np.float64(", "").replace(")", ""))
             paths.append(self.folder / f"{symbol}.csv")
             paths[-1].write_text("\n".join(lines) + "\n")
-        done = self.engine(
-            "data", "import", "walk", *map(str, paths), "--timeframe", "1d", "--timezone", "UTC",
-            "--calendar", "24/7", "--json",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        # Not what is tested here: in this process, because one of its own would take seconds to load.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GAUNTLET_HOME", str(self.folder))
+            said = engine(
+                "data", "import", "walk", *map(str, paths), "--timeframe", "1d", "--timezone", "UTC",
+                "--calendar", "24/7", "--json",
+            )  # fmt: skip
+        assert said.code == 0, said.errors
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -290,7 +296,7 @@ def test_a_trial_of_someone_else_makes_it_another_run(
     tried = home.engine("backtest", "--strategy", "channel_breakout", "--data", "walk", "--json")
     assert tried.returncode == 0, tried.stderr
 
-    played = home.play()
+    played = home.play(*ALONE)
 
     # It deflates every Sharpe ratio, so it is an input like any other.
     assert played["run_id"] != document["run_id"]
@@ -302,10 +308,10 @@ def test_what_controls_were_deflated_by_is_an_input_too(
 ) -> None:
     _, document = undisturbed
     home = Home(tmp_path / "home", CONFIGURATION + "controls: {seed: 8}\n")
-    home.play()
+    home.play(*ALONE)
     home.file.write_text(CONFIGURATION)
 
-    played = home.play()
+    played = home.play(*ALONE)
 
     # The register of the random control now holds the tries of both seeds, so it may be judged otherwise.
     assert played["run_id"] != document["run_id"]
@@ -314,7 +320,7 @@ def test_what_controls_were_deflated_by_is_an_input_too(
 def test_a_run_whose_control_misbehaves_is_void(tmp_path: Path) -> None:
     # No account trades a billion times, so the planted edge cannot pass: the gates are broken.
     home = Home(tmp_path / "home", CONFIGURATION + "gates: {trades: 1000000000}\n")
-    done = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json")
+    done = home.engine("tournament", "--config", str(home.file), "--no-tracking", "--json", *ALONE)
     document = json.loads(done.stdout)
 
     assert done.returncode == 3
@@ -334,7 +340,7 @@ def test_vectorbt_plays_the_same_decisions_to_nearly_the_same_end(tmp_path: Path
     )
     rows = {
         (row["strategy"], row["rebalance"], row["profile"], row["simulator"]): row
-        for row in home.play()["rows"]
+        for row in home.play(*ALONE)["rows"]
     }
     pairs = [(row, rows[(*key[:3], "vectorbt")]) for key, row in rows.items() if key[3] == "core"]
 
@@ -358,7 +364,17 @@ def test_a_strategy_that_reads_the_future_is_refused_and_shown(tmp_path: Path) -
         CONFIGURATION.replace("[trend, buy_and_hold]", "[trend, cheat]").replace("[all, log_mps]", "[all]")
     )
     process = subprocess.run(
-        [sys.executable, "-c", ENGINE, "tournament", "--config", str(home.file), "--no-tracking", "--json"],
+        [
+            sys.executable,
+            "-c",
+            ENGINE,
+            "tournament",
+            "--config",
+            str(home.file),
+            "--no-tracking",
+            "--json",
+            *ALONE,
+        ],
         cwd=own,
         env={**home.environment, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -416,6 +432,6 @@ def test_nothing_to_play_on_is_an_error(undisturbed: tuple[Home, dict[str, Any]]
 def test_data_and_config_together_play_the_file_on_other_data(
     undisturbed: tuple[Home, dict[str, Any]],
 ) -> None:
-    document = undisturbed[0].play("--data", "us5")
+    document = undisturbed[0].play("--data", "us5", *ALONE)
 
     assert {row["universe"] for row in document["rows"]} == {"us5"}
