@@ -1,5 +1,6 @@
 """Small parts that are read as one: every moment, every data set and every correction stays what it was."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,16 @@ LOOKS = 150
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """One that looked 150 times over two months: a bar each time, some late, some revised."""
-    made = Lake(tmp_path / "lake")
+def lake(looked: Path, tmp_path: Path) -> Lake:
+    """Return a copy of one that looked 150 times, for one test to change."""
+    shutil.copytree(looked, tmp_path / "lake")
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a lake that looked 150 times over two months: a bar each time, some late, some revised."""
+    made = Lake(tmp_path_factory.mktemp("looked") / "lake")
     generator = np.random.default_rng(5)
     for look in range(LOOKS):
         # Ten hours a look: most lie in February and in March, the last ones in April.
@@ -37,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
     made.append(BTC_TRADES, trades([(1, 1, 10.0)]), known_at=FIRST, source="test", run="run-0")
     made.append(BTC_TRADES, trades([(2, 2, 11.0)]), known_at=FIRST + 1, source="test", run="run-1")
     freeze(made)
-    return made
+    return made.root
 
 
 def learn(lake: Lake, values: dict[int, float], moment: int) -> None:
