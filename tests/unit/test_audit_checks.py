@@ -117,6 +117,20 @@ def test_a_wick_that_much_volume_made_is_real() -> None:
     assert (Kind.BAD_TICK, 101) not in places(traded_on)
 
 
+def test_a_wick_is_told_from_five_and_a_half_sigmas_beyond_the_bars_beside_it_on() -> None:
+    bars = quiet()
+    assert bars.open is not None
+    tops = np.maximum(bars.open, bars.close)
+    for at in (99, 100, 101):
+        bars = mutator.with_value(bars, "high", at, float(tops[at]))
+
+    def told(sigmas: float) -> bool:
+        high = float(tops[99:102].max()) * float(np.exp(sigmas * mutator.sigma_at(bars, 100)))
+        return (Kind.BAD_TICK, 101) in places(mutator.with_value(bars, "high", 100, high))
+
+    assert (told(5.5), told(5.3)) == (True, False)
+
+
 def test_two_bad_lows_side_by_side_do_not_vouch_for_each_other() -> None:
     bars = quiet()
     for at in (150, 151):

@@ -27,7 +27,7 @@ not do it twice in opposite directions.
 ISOLATED_GAP_SIGMAS = 6.0
 """That step between bars, in robust deviations of such steps: shares have large ones, crypto has none."""
 
-WICK_SIGMAS = 4.8
+WICK_SIGMAS = 5.4
 """How far a high or low stands from all that its bar and the two beside it reached, if volume is ordinary."""
 
 WITNESS_SIGMAS = 2.0
