@@ -131,6 +131,24 @@ def test_a_wick_is_told_from_five_and_a_half_sigmas_beyond_the_bars_beside_it_on
     assert (told(5.5), told(5.3)) == (True, False)
 
 
+def test_where_bars_open_far_from_the_last_close_a_wrong_close_is_five_of_such_steps_away() -> None:
+    random = np.random.default_rng(7)
+    move, gap = 0.01, 0.008
+    close = np.cumsum(move * random.choice([-1, 1], 300))
+    open_ = np.concatenate([[0.0], close[:-1]]) + gap * random.choice([-1, 1], 300)
+
+    def told(steps: float) -> bool:
+        wrong, after = close.copy(), open_.copy()
+        # All gaps are of one size: a robust sigma of them is 1.4826 of it. There and back are as long.
+        wrong[100] = open_[100] + steps * 1.4826 * gap
+        after[101] = open_[100]
+        prices = {"open": np.exp(after), "close": np.exp(wrong)}
+        prices |= {"high": np.maximum(*prices.values()), "low": np.minimum(*prices.values())}
+        return (Kind.BAD_TICK, 101) in places(mutator.with_fields(quiet(), prices))
+
+    assert (told(5.2), told(4.8)) == (True, False)
+
+
 def test_two_bad_lows_side_by_side_do_not_vouch_for_each_other() -> None:
     bars = quiet()
     for at in (150, 151):

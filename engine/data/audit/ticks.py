@@ -24,7 +24,7 @@ Real markets move inside bars; between the close of one and the open of the next
 not do it twice in opposite directions.
 """
 
-ISOLATED_GAP_SIGMAS = 6.0
+ISOLATED_GAP_SIGMAS = 5.0
 """That step between bars, in robust deviations of such steps: shares have large ones, crypto has none."""
 
 WICK_SIGMAS = 5.4
