@@ -9,6 +9,7 @@ from engine.data.audit.checks import inspect
 from engine.data.audit.neighbours import NEIGHBOURHOOD, local_quantiles, local_sigma
 from engine.data.findings import Finding, Kind
 from engine.data.quality import Bars
+from engine.domain.panel import FloatArray
 from engine.domain.time import NANOSECONDS_PER_DAY, Calendar, Timeframe
 from tests import mutator
 
@@ -360,3 +361,20 @@ def test_where_nothing_happens_between_bars_a_split_is_told_however_wild_the_mar
 
     # Seven robust sigmas of moves: closes alone would not tell.
     assert (Kind.SUSPECTED_SPLIT, 151) in places(mutator.scaled(wild, 150, 300, 1 / 1.5))
+
+
+def of_moves(moves: FloatArray) -> Bars:
+    close = 100 * np.exp(np.cumsum(moves))
+    return replace(closes_only(quiet(size=len(moves))), close=close)
+
+
+def test_closes_that_begin_to_move_at_a_split_are_no_news_without_a_tremor_of_its_size() -> None:
+    signs = np.random.default_rng(8).choice([-1.0, 1.0], 300)
+
+    def told(tremor: float) -> bool:
+        moves = signs * np.where(np.arange(300) < 150, 0.002, tremor)
+        # Ten times as much behind it as before, and more.
+        moves[150] = -np.log(10)
+        return (Kind.SUSPECTED_SPLIT, 151) in places(of_moves(moves))
+
+    assert (told(0.22), told(0.24)) == (True, False)

@@ -32,6 +32,9 @@ _BARS_OF_NEWS = 20
 _LARGEST_NEWS = 0.9
 _BARS_OF_TREMOR = 10
 _TREMBLES = 4.0
+_TREMBLES_OF_JUMP = 0.1
+"""News makes a price tremble by a share of what it moved it; behind a split it moves as before."""
+
 _TRADED_ON = (5.0, 2.5)
 """Times the median volume before and after a bar that its own is, if all traded on the news of its night."""
 
@@ -108,7 +111,8 @@ def _is_news(bars: Bars, around: Surroundings, at: int, jump: float) -> bool:
         return False
     if bars.volume is None:
         tremor = float(np.median(np.abs(around.moves[future][:_BARS_OF_TREMOR])))
-        return tremor > _TREMBLES * float(np.median(np.abs(around.moves[past])))
+        usual = float(np.median(np.abs(around.moves[past])))
+        return tremor > max(_TREMBLES * usual, _TREMBLES_OF_JUMP * abs(jump))
     if abs(jump) > _LARGEST_NEWS:
         return False
     # A split multiplies shares by what it divides the price by: volumes before it count in shares of after
