@@ -378,3 +378,14 @@ def test_closes_that_begin_to_move_at_a_split_are_no_news_without_a_tremor_of_it
         return (Kind.SUSPECTED_SPLIT, 151) in places(of_moves(moves))
 
     assert (told(0.22), told(0.24)) == (True, False)
+
+
+def test_closes_that_rise_by_half_are_news_and_that_double_are_a_split() -> None:
+    moves = 0.02 * np.random.default_rng(9).choice([-1.0, 1.0], 300)
+
+    def told(ratio: float) -> bool:
+        moves[150] = -np.log(ratio)
+        return (Kind.SUSPECTED_SPLIT, 151) in places(of_moves(moves))
+
+    # Two old shares for one new one double the price; nobody gives two for three.
+    assert (told(1.5), told(1 / 1.5), told(1 / 2)) == (True, False, True)

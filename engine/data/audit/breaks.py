@@ -139,7 +139,8 @@ def _is_simple(jump: FloatArray, sigma: FloatArray, *, between: bool) -> BoolArr
     else:
         tolerance = np.clip(_TOLERANCE_SIGMAS * sigma, *_TOLERANCE_OF_CLOSES)
         common = np.clip(_COMMON_TOLERANCE_SIGMAS * sigma, *_COMMON_TOLERANCE)
-        clear = (nearest > _SMALL_RATIO) & (size > _COMMON_BREAK_SIGMAS * sigma)
+        # Shares are put together by whole numbers: a price that rises by half is news.
+        clear = (jump < 0) & (nearest > _SMALL_RATIO) & (size > _COMMON_BREAK_SIGMAS * sigma)
         tolerance = np.where(nearest < _COMMON_RATIO, np.where(clear, common, 0.0), tolerance)
     return np.asarray(np.abs(size - np.log(nearest)) < tolerance)
 
