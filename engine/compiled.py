@@ -4,6 +4,7 @@ Kernels are cached on disk under a key of the sources of all kernels, because nu
 file but not a changed function that it inlined from another file. Numba itself keys by CPU.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable
@@ -124,13 +125,35 @@ class _InnerCompiler(_Compiler):  # type: ignore[misc]
 _INNER_OPTIONS: dict[str, Any] = _OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": _InnerCompiler}
 
 
+def _kept_in_turn(compiled: Any) -> Any:
+    """Let one process at a time add to what is kept of a kernel.
+
+    Numba reads the index, picks a name for new code and writes both without a lock: of two processes that
+    compile different versions of a function at once, one would find the other's code under its own types.
+    """
+    cache = getattr(compiled, "_cache", None)
+    # Without a compiler there is none.
+    if cache is not None:
+        kept = cache._cache_file  # noqa: SLF001  # numba has no other way
+        save, folder = kept.save, Path(kept._cache_path)  # noqa: SLF001  # the same
+
+        def save_alone(key: object, code: object) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                save(key, code)
+
+        kept.save = save_alone
+    return compiled
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a function that Python calls: cached, without the GIL, IEEE arithmetic, no allocation.
 
     Reference counting inside kernels costs more than the arithmetic (a sweep took 91 ms with it and 38 ms
     without), so it is off: kernels get all memory passed in. The plain Python twin is `function.py_func`.
     """
-    return cast(_Function, numba.njit(cache=True, **_OPTIONS)(function))
+    return cast(_Function, _kept_in_turn(numba.njit(cache=True, **_OPTIONS)(function)))
 
 
 def inner_kernel(function: _Function) -> _Function:

@@ -157,8 +157,7 @@ def count_quiet(
     if found == 0:
         return count
     # The exponent of the lowest bit is its place.
-    place = int(np.float64(found & -found).view(np.int64) >> 52) - 1023
-    return place
+    return int(np.float64(found & -found).view(np.int64) >> 52) - 1023
 
 
 @inlined_kernel
