@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import lfilter
 
 from engine.domain.errors import InvalidValueError
 from engine.domain.panel import FloatArray
@@ -114,9 +115,6 @@ def common_scale(rng: np.random.Generator, rows: int) -> FloatArray:
 
 def _autoregressive(shocks: FloatArray, memory: float, axis: int) -> FloatArray:
     """Give independent unit shocks a memory along one axis; they begin in their long-run distribution."""
-    # A third of the time in which `engine tournament`, which makes no world, is loaded.
-    from scipy.signal import lfilter
-
     scaled = shocks * math.sqrt(1.0 - memory**2)
     first = (slice(None), 0) if axis == 1 else (0, slice(None))
     scaled[first] = shocks[first]
