@@ -1,5 +1,6 @@
 """What every test shares: a home of its own outside the repository, and reproducible examples."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ settings.register_profile(
 )
 settings.load_profile("gauntlet")
 
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read before any test changes the home.
 KERNELS = cache_folder() / "kernels"
