@@ -172,17 +172,20 @@ def test_gross_counts_what_is_held_and_not_decided() -> None:
     assert played.orders()[1]["reason"] == Reason.CUT_GROSS
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 5, 9])
-def test_gross_counts_every_instrument(count: int) -> None:
+@pytest.mark.parametrize(
+    # 83% and all of 100 lots in equal parts, rounded down.
+    ("count", "within", "free"),
+    [(1, 83, 100), (3, 27, 33), (4, 20, 25), (5, 16, 20), (9, 9, 11)],
+)
+def test_gross_counts_every_instrument(count: int, within: int, free: int) -> None:
     panel = panel_of({f"I{n}": [10.0] * 3 for n in range(count)})
     equal = weights(*[1.0 / count] * count)
 
     cut = play(panel, equal, limits=UNLIMITED._replace(gross=0.83))
     whole = play(panel, equal, limits=UNLIMITED)
 
-    # Without the last one they would be within the cap, or just above it.
-    assert lots_bought(cut) == dict.fromkeys(range(count), int(0.83 * 100 / count))
-    assert lots_bought(whole) == dict.fromkeys(range(count), int(100 / count))
+    assert lots_bought(cut) == dict.fromkeys(range(count), within)
+    assert lots_bought(whole) == dict.fromkeys(range(count), free)
 
 
 def test_a_drawdown_tier_reduces_at_once_and_growth_waits_for_a_decision() -> None:
