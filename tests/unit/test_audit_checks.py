@@ -118,18 +118,71 @@ def test_a_wick_that_much_volume_made_is_real() -> None:
     assert (Kind.BAD_TICK, 101) not in places(traded_on)
 
 
-def test_a_wick_is_told_from_five_and_a_half_sigmas_beyond_the_bars_beside_it_on() -> None:
+@pytest.mark.parametrize(
+    ("times_ordinary", "body_sigmas", "limit"),
+    [
+        (0.45, 1.0, 5.2 * 0.93),
+        (0.55, 1.0, 5.2),
+        (0.99, 1.0, 5.2),
+        (1.05, 1.0, 5.2 * 1.05**6),
+        (1.5, 1.0, 5.2 * 2 * 1.5),
+        (1.5, 0.5, 5.2 * 1.5),
+        (3.0, 1.0, 5.2 * 2 * 3.0),
+    ],
+)
+def test_a_wick_is_told_by_its_length_and_by_what_was_traded_in_a_bar_that_moved(
+    times_ordinary: float, body_sigmas: float, limit: float
+) -> None:
     bars = quiet()
     assert bars.open is not None
-    tops = np.maximum(bars.open, bars.close)
-    for at in (99, 100, 101):
-        bars = mutator.with_value(bars, "high", at, float(tops[at]))
+    # All volumes are 1 but this one: three times the median is ordinary.
+    volume = np.ones(300)
+    volume[100] = 3.0 * times_ordinary
+    sigma = mutator.sigma_at(bars, 100)
+    opens = bars.open.copy()
+    opens[100] = bars.close[100] * np.exp(-body_sigmas * sigma)
+    opens[101] = bars.close[100]
+    tops, bottoms = np.maximum(opens, bars.close), np.minimum(opens, bars.close)
+    bars = mutator.with_fields(bars, {"open": opens, "high": tops, "low": bottoms, "volume": volume})
 
     def told(sigmas: float) -> bool:
-        high = float(tops[99:102].max()) * float(np.exp(sigmas * mutator.sigma_at(bars, 100)))
+        high = float(tops[99:102].max()) * float(np.exp(sigmas * sigma))
         return (Kind.BAD_TICK, 101) in places(mutator.with_value(bars, "high", 100, high))
 
-    assert (told(5.5), told(5.3)) == (True, False)
+    assert (told(1.02 * limit), told(0.98 * limit)) == (True, False)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("close", 3.5), ("open", 3.0)])
+def test_a_price_that_both_beside_it_contradict_is_told_from_three_sigmas_on(name: str, limit: float) -> None:
+    bars = quiet()
+    assert bars.open is not None
+    # Bar 100 opens and closes where the one before it closes and the one after it opens.
+    opens, closes = bars.open.copy(), bars.close.copy()
+    opens[100] = opens[101] = closes[99] = closes[100]
+
+    def told(sigmas: float) -> bool:
+        prices = {"open": opens.copy(), "close": closes.copy()}
+        prices[name][100] *= np.exp(sigmas * mutator.sigma_at(bars, 100))
+        prices |= {"high": np.maximum(*prices.values()), "low": np.minimum(*prices.values())}
+        return (Kind.BAD_TICK, 101) in places(mutator.with_fields(bars, prices))
+
+    assert (told(1.06 * limit), told(0.94 * limit)) == (True, False)
+
+
+def test_a_crash_that_is_taken_back_in_part_is_no_bad_tick() -> None:
+    bars = quiet()
+    opens = bars.open
+    assert opens is not None
+    sigma = mutator.sigma_at(bars, 100)
+
+    def told(rest: float) -> bool:
+        fields = {name: getattr(bars, name).copy() for name in mutator.PRICES}
+        fields["close"][100] = fields["low"][100] = fields["open"][100] * np.exp(-30 * sigma)
+        for values in fields.values():
+            values[101:] *= fields["open"][100] / opens[101] * np.exp(-rest * sigma)
+        return (Kind.BAD_TICK, 101) in places(mutator.with_fields(bars, fields))
+
+    assert (told(0.0), told(5.0), told(7.5)) == (True, True, False)
 
 
 def test_where_bars_open_far_from_the_last_close_a_wrong_close_is_five_of_such_steps_away() -> None:
@@ -147,7 +200,7 @@ def test_where_bars_open_far_from_the_last_close_a_wrong_close_is_five_of_such_s
         prices |= {"high": np.maximum(*prices.values()), "low": np.minimum(*prices.values())}
         return (Kind.BAD_TICK, 101) in places(mutator.with_fields(quiet(), prices))
 
-    assert (told(5.2), told(4.8)) == (True, False)
+    assert (told(5.7), told(5.3)) == (True, False)
 
 
 def test_two_bad_lows_side_by_side_do_not_vouch_for_each_other() -> None:

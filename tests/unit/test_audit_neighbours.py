@@ -75,6 +75,8 @@ def test_much_volume_is_thrice_the_median_unless_such_volumes_are_frequent() -> 
         assert around.busy is not None
         return float(around.busy[60])
 
-    # Thrice the median is 30; a quarter of the others is 40, and 1.25 times that is 50.
+    # Thrice the median is 30; a quarter of the others is 40.
     assert busy(steady) == pytest.approx(90 / 30)
-    assert busy(wild) == pytest.approx(90 / 50)
+    assert busy(wild) == pytest.approx(90 / 40)
+    steady[60] = 15.0
+    assert busy(steady) == pytest.approx(15 / 30)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from engine.data.audit.checks import inspect
 from engine.data.findings import Finding, Kind
@@ -71,6 +72,25 @@ def test_a_hole_alone_and_a_tear_alone_are_no_wrong_clock() -> None:
 
     assert slips(hole) == []
     assert slips(tear) == []
+
+
+@pytest.mark.parametrize(("plunge", "is_told"), [(2.0, True), (3.0, False)])
+def test_a_tear_that_takes_back_a_part_of_a_plunge_is_no_clock(*, plunge: float, is_told: bool) -> None:
+    bars = quiet()
+    assert bars.open is not None
+    stamps = bars.stamps.copy()
+    stamps[100:] += 5 * HOUR
+    # The bar falls, and the next one opens higher by 4%; all that comes after goes on from there.
+    torn = 0.04
+    fallen = float(bars.open[159]) * np.exp(-plunge * torn)
+    fields = {name: getattr(bars, name).copy() for name in mutator.PRICES}
+    for values in fields.values():
+        values[160:] *= fallen * np.exp(torn) / bars.open[160]
+    fields["close"][159], fields["low"][159] = fallen, fallen
+    late = replace(mutator.with_fields(bars, fields), stamps=stamps)
+
+    # A hole that the price did not move in is there as well, sixty bars before.
+    assert bool(slips(late)) == is_told
 
 
 def test_a_tear_that_the_next_bar_takes_back_is_a_wrong_price() -> None:

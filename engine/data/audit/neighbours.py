@@ -23,7 +23,6 @@ _NINTH_DECILE_TO_SIGMA = 1 / 1.6449
 _NO_SCALE = 1e-9
 
 _MUCH_OF_MEDIAN = 3.0
-_MUCH_OF_NINTH_DECILE = 1.25
 
 
 def local_quantiles(values: FloatArray, *shares: float) -> tuple[FloatArray, ...]:
@@ -118,8 +117,7 @@ class Surroundings:
         Robust standard deviation of the steps from a close to the next open around the bar; over a pause of
         n bars they are the root of n times as large. None without opens.
     busy
-        How many times as much was traded as is still ordinary around the bar, at least 1; None where volume
-        is not known.
+        What was traded over the most that is still ordinary around the bar; None where volume is not known.
     """
 
     close: FloatArray
@@ -190,8 +188,8 @@ def _elapsed(stamps: IntArray, timeframe: Timeframe, expected: IntArray) -> Floa
 def _busy(volume: FloatArray) -> FloatArray:
     """Return `Surroundings.busy`: where volume is wild, three times its median is nothing yet."""
     median, decile = local_quantiles(volume, 0.5, 0.9)
-    ordinary = np.maximum(_MUCH_OF_MEDIAN * median, _MUCH_OF_NINTH_DECILE * decile)
-    return np.maximum(np.divide(volume, ordinary, out=np.ones(len(volume)), where=ordinary > 0), 1.0)
+    ordinary = np.maximum(_MUCH_OF_MEDIAN * median, decile)
+    return np.divide(volume, ordinary, out=np.ones(len(volume)), where=ordinary > 0)
 
 
 def _gap_sigma(open_: FloatArray, close: FloatArray, elapsed: FloatArray) -> FloatArray:

@@ -21,6 +21,7 @@ _UNMOVED_GAPS = 4.0
 _TORN_GAPS = 12.0
 _TORN_SIGMAS = 0.35
 _TAKEN_BACK = 0.2
+_PLUNGE = 2.5
 
 
 def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
@@ -103,8 +104,10 @@ def slips_of_tears(bars: Bars, around: Surroundings, timeframe: Timeframe) -> li
     shift = step - timeframe.nanoseconds
     gaps = np.flatnonzero(_is_zone(shift) & (np.abs(jump) < _UNMOVED_GAPS * usual))
     torn = (shift == 0) & (np.abs(jump) > np.maximum(_TORN_GAPS * usual, _TORN_SIGMAS * around.sigma[1:]))
-    # What the bar before made, or the bar behind takes back, is a wrong price.
     inside = around.close - around.open
+    # After a plunge the next price is where the book fills up again.
+    torn &= (np.sign(jump) == np.sign(inside[:-1])) | (np.abs(inside[:-1]) < _PLUNGE * np.abs(jump))
+    # What the bar before made, or the bar behind takes back, is a wrong price.
     torn &= (np.abs(jump + inside[:-1]) > _TAKEN_BACK * np.abs(jump)) & (
         np.abs(jump + inside[1:]) > _TAKEN_BACK * np.abs(jump)
     )

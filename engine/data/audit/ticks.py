@@ -17,18 +17,32 @@ from engine.data.findings import BoolArray, Kind
 from engine.data.quality import Bars
 from engine.domain.panel import FloatArray, IntArray
 
-ISOLATED_SIGMAS = 3.0
+ISOLATED_SIGMAS = 3.5
 """A price this far from both beside it on the path open, close, open, close ... with a step between bars.
 
 Real markets move inside bars; between the close of one and the open of the next they hardly do, and they do
 not do it twice in opposite directions.
 """
 
-ISOLATED_GAP_SIGMAS = 5.0
+ISOLATED_OPEN_SIGMAS = 3.0
+"""The same for opens: a thin book is swept by the last trade of a bar more often than by the first one."""
+
+ISOLATED_GAP_SIGMAS = 5.5
 """That step between bars, in robust deviations of such steps: shares have large ones, crypto has none."""
 
-WICK_SIGMAS = 5.4
+WICK_SIGMAS = 5.2
 """How far a high or low stands from all that its bar and the two beside it reached, if volume is ordinary."""
+
+_WICK_BUSY_POWER = 6.0
+_WICK_BUSY_TIMES = 2.0
+_MOVED_SIGMAS = 0.6
+"""Long wicks of real markets come with more volume than is ordinary, in a bar that moved besides: the limit
+doubles as soon as volume is above that, then it grows with volume. Volume that moved nothing else vouches
+for less."""
+
+_QUIET = 0.5
+_WICK_QUIET = 0.93
+"""Where little was traded nobody was there to make a long wick."""
 
 WITNESS_SIGMAS = 2.0
 """A wick of this size of another instrument says that the market was there."""
@@ -42,11 +56,17 @@ _DOUBTFUL = 0.6
 UNCONFIRMED = 2.5
 """Where volume is not known, limits of wicks are this much wider."""
 
+_ISOLATED_BUSY_POWER = 0.5
+
 _COMES_BACK = 1.0
 """The way back differs from the way there by no more than this share of the shorter one."""
 
+_COMES_BACK_SIGMAS = 6.0
+"""Nor by more than this: a wrong price leaves the market where it was, a crash is taken back in part."""
+
 _WEAKER_BY = 0.5
-_VOUCHED_SIGMAS = 2.5
+_VOUCHED_SIGMAS = 1.5
+_WHOLE, _CLOSE = 0, 1
 _LONGEST_BLOCK = 3
 _BLOCK_STRICTER = 1.3
 
@@ -115,27 +135,31 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
             whole[place] = np.where(better, block, whole[place])
             begin[place] = np.where(better, offset, begin[place])
             longest[place] = np.where(better, length, longest[place])
-    of_open, of_close = score[0::2], score[1::2]
-    best = np.maximum(np.maximum(of_open, of_close), whole)
-    limit = ISOLATED_SIGMAS * _doubt(around, 1, unknown=1.0)
-    at = np.flatnonzero(best > limit)
+    scores = np.stack([whole, score[1::2], score[0::2]])
+    limits = np.repeat([[ISOLATED_SIGMAS], [ISOLATED_SIGMAS], [ISOLATED_OPEN_SIGMAS]], size, axis=1)
+    if around.busy is not None:
+        limits *= np.maximum(around.busy, 1.0) ** _ISOLATED_BUSY_POWER
+    scores /= limits
+    worst = scores.argmax(axis=0)
+    severity = scores.max(axis=0)
+    at = np.flatnonzero(severity > 1.0)
     opens, closes = bars.open, bars.close
 
     def words(index: int) -> tuple[str, str]:
         bar = int(at[index])
-        sigmas = f"{best[bar]:.1f} robust sigmas"
-        if whole[bar] == best[bar]:
+        sigmas = f"{severity[bar] * limits[worst[bar], bar]:.1f} robust sigmas"
+        if worst[bar] == _WHOLE:
             first, length = bar - int(begin[bar]), int(longest[bar])
             beside = f"{number(closes[first - 1])} before and {number(opens[first + length])} after"
             noun = "the whole bar is" if length == 1 else f"{length} bars are"
             return f"close {number(closes[bar])}", f"bad tick? {noun} {sigmas} from {beside}"
-        if of_close[bar] == best[bar]:
+        if worst[bar] == _CLOSE:
             beside = f"its open {number(opens[bar])} and the next one {number(opens[bar + 1])}"
             return f"close {number(closes[bar])}", f"bad tick? {sigmas} from {beside}"
         beside = f"the close before, {number(closes[bar - 1])}, and its own, {number(closes[bar])}"
         return f"open {number(opens[bar])}", f"bad tick? {sigmas} from {beside}"
 
-    return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=best[at] / limit[at], tell=words)
+    return Marks(kind=Kind.BAD_TICK, bars=bars, at=at, severity=severity[at], tell=words)
 
 
 def _greater(values: FloatArray) -> FloatArray:
@@ -147,9 +171,12 @@ def _wicks(bars: Bars, around: Surroundings) -> list[Marks]:
     """Find highs and lows far from everything that the bar and its neighbours traded at."""
     if around.open is None or around.high is None or around.low is None:
         return []
-    limit = WICK_SIGMAS * _doubt(around, 2, unknown=UNCONFIRMED)
     body_top = np.maximum(around.open, around.close)
     body_bottom = np.minimum(around.open, around.close)
+    # What the bar did besides: of its two wicks the longer one is the one that is judged.
+    shorter_wick = np.minimum(around.high - body_top, body_bottom - around.low)
+    moved = np.maximum(body_top - body_bottom, shorter_wick) > _MOVED_SIGMAS * around.sigma
+    limit = WICK_SIGMAS * _doubt_of_wicks(around.busy, moved)
     # A neighbour vouches for what it reached, but not by a wick that may be a bad tick itself.
     reach = _VOUCHED_SIGMAS * around.sigma
     highs = np.minimum(around.high, body_top + reach)
@@ -224,13 +251,19 @@ def _comes_back(
 ) -> FloatArray:
     """Return by how many sigmas a value leaves and is left again, 0 where the way back is another one."""
     smaller = np.minimum(np.abs(there), np.abs(back))
-    returns = (np.sign(there) != np.sign(back)) & (np.abs(there + back) < _COMES_BACK * smaller)
+    rest = np.abs(there + back)
+    returns = (np.sign(there) != np.sign(back)) & (rest < _COMES_BACK * smaller)
+    returns &= rest < _COMES_BACK_SIGMAS * np.maximum(sigma_there, sigma_back)
     return np.where(returns, np.minimum(np.abs(there) / sigma_there, np.abs(back) / sigma_back), 0.0)
 
 
-def _doubt(around: Surroundings, power: int, *, unknown: float) -> FloatArray:
+def _doubt_of_wicks(busy: FloatArray | None, moved: BoolArray) -> FloatArray:
     """Return by how much limits widen at each bar, shape (T,): much volume says that the price was real."""
-    return np.full(len(around.close), unknown) if around.busy is None else around.busy**power
+    if busy is None:
+        return np.full(len(moved), UNCONFIRMED)
+    above = np.maximum(busy, 1.0)
+    real = np.minimum(above**_WICK_BUSY_POWER, _WICK_BUSY_TIMES * above)
+    return np.where(busy < _QUIET, _WICK_QUIET, np.where(moved, real, above))
 
 
 def _volume_spikes(bars: Bars, around: Surroundings) -> Marks:
