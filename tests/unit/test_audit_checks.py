@@ -152,21 +152,51 @@ def test_a_wick_is_told_by_its_length_and_by_what_was_traded_in_a_bar_that_moved
     assert (told(1.02 * limit), told(0.98 * limit)) == (True, False)
 
 
-@pytest.mark.parametrize(("name", "limit"), [("close", 3.5), ("open", 3.0)])
-def test_a_price_that_both_beside_it_contradict_is_told_from_three_sigmas_on(name: str, limit: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "times_ordinary", "limit"), [("close", 0.5, 3.5), ("open", 0.5, 3.0), ("close", 4.0, 3.5 * 2)]
+)
+def test_a_price_that_both_beside_it_contradict_is_told_from_three_sigmas_on(
+    name: str, times_ordinary: float, limit: float
+) -> None:
     bars = quiet()
     assert bars.open is not None
     # Bar 100 opens and closes where the one before it closes and the one after it opens.
     opens, closes = bars.open.copy(), bars.close.copy()
     opens[100] = opens[101] = closes[99] = closes[100]
+    volume = np.ones(300)
+    volume[100] = 3.0 * times_ordinary
 
     def told(sigmas: float) -> bool:
-        prices = {"open": opens.copy(), "close": closes.copy()}
+        prices = {"open": opens.copy(), "close": closes.copy(), "volume": volume}
         prices[name][100] *= np.exp(sigmas * mutator.sigma_at(bars, 100))
-        prices |= {"high": np.maximum(*prices.values()), "low": np.minimum(*prices.values())}
+        prices["high"] = np.maximum(prices["open"], prices["close"])
+        prices["low"] = np.minimum(prices["open"], prices["close"])
         return (Kind.BAD_TICK, 101) in places(mutator.with_fields(bars, prices))
 
     assert (told(1.06 * limit), told(0.94 * limit)) == (True, False)
+
+
+def test_a_wick_beside_it_vouches_for_a_wick_up_to_one_and_a_half_sigmas() -> None:
+    bars = quiet()
+    assert bars.open is not None
+    tops = np.maximum(bars.open, bars.close)
+    sigma = mutator.sigma_at(bars, 100)
+    highs, volume = tops.copy(), np.ones(300)
+    # Both bars close where they open, at one price, and the second one reaches far above it.
+    fields = {"open": bars.open.copy(), "close": bars.close.copy(), "volume": volume, "high": highs}
+    for name in ("open", "close"):
+        fields[name][99:102] = bars.close[98]
+    highs[99:102] = bars.close[98]
+    highs[101] *= np.exp(4.0 * sigma)
+    fields["low"] = np.minimum(fields["open"], fields["close"])
+    volume[100] = 2.0
+    level = mutator.with_fields(bars, fields)
+
+    def told(sigmas: float) -> bool:
+        high = float(bars.close[98]) * float(np.exp(sigmas * mutator.sigma_at(level, 100)))
+        return (Kind.BAD_TICK, 101) in places(mutator.with_value(level, "high", 100, high))
+
+    assert (told(1.5 + 5.3), told(1.5 + 5.1)) == (True, False)
 
 
 def test_a_crash_that_is_taken_back_in_part_is_no_bad_tick() -> None:
