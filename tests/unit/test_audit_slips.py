@@ -74,6 +74,34 @@ def test_a_hole_alone_and_a_tear_alone_are_no_wrong_clock() -> None:
     assert slips(tear) == []
 
 
+@pytest.mark.parametrize("hours", [5, -5, 1, -1])
+@pytest.mark.parametrize("edge", [100, 160])
+def test_a_wrong_clock_is_told_also_where_bars_are_missing_beside_its_block(hours: int, edge: int) -> None:
+    bars = quiet()
+    stamps = bars.stamps.copy()
+    stamps[edge:] += 3 * HOUR
+    stamps[100:160] += hours * HOUR
+    found = slips(replace(bars, stamps=stamps))
+
+    # At the side that is put back what was missing hides as much of the shift; three hours hide one whole.
+    ahead = 100 if hours > 0 else 160
+    shift = abs(hours) if edge == ahead else abs(hours) - 3
+    side = "late" if hours > 0 else "early"
+    expected = [(101, f"wrong time zone? 60 bars carry stamps {shift} h too {side}")] if shift > 0 else []
+    assert [(f.row, f.message) for f in found] == expected
+
+
+def test_a_row_that_strayed_is_no_wrong_clock_where_bars_are_missing() -> None:
+    bars = quiet()
+    stamps = bars.stamps.copy()
+    stamps[100:] += 9 * HOUR
+    order = np.insert(np.delete(np.arange(300), 150), 145, 150)
+    strayed = mutator.taken(replace(bars, stamps=stamps), order)
+
+    # Row 150 stands five rows before its place: the clock seems to be put back by as much.
+    assert [(f.row, "6 h" in f.message) for f in slips(strayed)] == []
+
+
 @pytest.mark.parametrize(("plunge", "is_told"), [(2.0, True), (3.0, False)])
 def test_a_tear_that_takes_back_a_part_of_a_plunge_is_no_clock(*, plunge: float, is_told: bool) -> None:
     bars = quiet()

@@ -17,6 +17,7 @@ _FARTHEST_ZONE = 28 * _HALF_HOUR
 _LONGEST_SLIP = 400 * NANOSECONDS_PER_DAY
 """A clock that was forgotten in autumn is put right a year later at the latest."""
 
+_SAME_PRICE = 0.5
 _UNMOVED_GAPS = 4.0
 _TORN_GAPS = 12.0
 _TORN_SIGMAS = 0.35
@@ -29,24 +30,59 @@ def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
     excess = np.diff(bars.stamps) - timeframe.nanoseconds
     back = np.flatnonzero(excess <= -timeframe.nanoseconds)
     back = back[(excess[back] % _HALF_HOUR == 0) & (excess[back] >= -_FARTHEST_ZONE)]
-    # A row that is there twice went back in time as well; with the same close it is no other hour.
-    back = back[(bars.stamps[back] != bars.stamps[back + 1]) | (bars.close[back] != bars.close[back + 1])]
+    # A row that is there twice went back in time as well; with the same prices it is no other hour.
+    differs = bars.close[back] != bars.close[back + 1]
+    if bars.open is not None:
+        differs |= bars.open[back] != bars.open[back + 1]
+    back = back[(bars.stamps[back] != bars.stamps[back + 1]) | differs]
     ahead: dict[int, IntArray] = {}
     for jump in np.unique(-excess[back]).tolist():
         ahead[jump] = np.flatnonzero(excess == jump)
+    goes_on = _goes_on(bars, back)
     pairs = set()
-    for at in back.tolist():
+    for at, is_next in zip(back.tolist(), goes_on.tolist(), strict=True):
         jump = int(-excess[at])
         same = ahead[jump]
         # A gap of the same length on the other side looks the same: both blocks are told.
         place = int(np.searchsorted(same, at))
         pairs |= {(int(same[place - 1]), at, jump)} if place else set()
         pairs |= {(at, int(same[place]), -jump)} if place < len(same) else set()
+        if is_next:
+            # Bars were missing already where the block begins or ends.
+            pairs |= _nearest_jump(np.flatnonzero(excess > jump), at, jump)
     if not pairs:
         return []
     # The rows between the two jumps carry the wrong clock: a later one if the jump ahead comes first.
     first, last, shift = (np.array(column, dtype=np.int64) for column in zip(*sorted(pairs), strict=True))
     return [_slipped(bars, first + 1, last, shift)]
+
+
+def _goes_on(bars: Bars, at: IntArray) -> BoolArray:
+    """Return whether the clock was put back behind each of some rows: no row that strayed looks like that.
+
+    Either two rows behind it are of a time that was over, or the next one opens where that one closed and
+    not where it opened.
+    """
+    stamps = bars.stamps
+    again = stamps[np.minimum(at + 2, len(stamps) - 1)]
+    goes_on = (again <= stamps[at]) & (again > stamps[at + 1])
+    if bars.open is not None:
+        opens = np.log(bars.open)
+        step = np.abs(opens[at + 1] - np.log(bars.close[at]))
+        goes_on |= step <= _SAME_PRICE * np.abs(opens[at + 1] - opens[at])
+    doubled = stamps[at + 1] == stamps[at]
+    # Of a row that strayed the one before is in order with the one behind; of several doubles somebody else
+    # judges.
+    strayed = stamps[at + 1] > stamps[np.maximum(at - 1, 0)]
+    return np.asarray(goes_on & np.where(doubled, np.count_nonzero(doubled) == 1, ~strayed))
+
+
+def _nearest_jump(ahead: IntArray, at: int, jump: int) -> set[tuple[int, int, int]]:
+    """Return the shorter one of the blocks between a jump back and the jumps ahead beside it, or nothing."""
+    place = int(np.searchsorted(ahead, at))
+    blocks = {(int(ahead[place - 1]), at, jump)} if place else set()
+    blocks |= {(at, int(ahead[place]), -jump)} if place < len(ahead) else set()
+    return set(sorted(blocks, key=lambda block: block[1] - block[0])[:1])
 
 
 def slips_of_calendar(bars: Bars, timeframe: Timeframe, calendar: Calendar, plan: Schedule) -> list[Marks]:
