@@ -64,6 +64,17 @@ def parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, li
     zone
         Of stamps that carry no offset. Epochs and offsets need none.
     """
+    if column.dtype != object:
+        # Instruments in one file share their stamps. Where one is wrong, each of its rows has to be told.
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        if 2 * len(distinct) <= len(column):
+            of_distinct, problems = _parse(file, pd.Series(distinct), zone)
+            if not problems:
+                return Stamps(**{name: values[codes] for name, values in vars(of_distinct).items()}), []
+    return _parse(file, column, zone)
+
+
+def _parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, list[Finding]]:
     texts = column.astype(str).str.strip()
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _from_pair(file, texts, column, column.dt.tz_localize(None))

@@ -156,3 +156,34 @@ def test_an_unknown_zone_names_the_nearest() -> None:
         InputError, match=r"'Europe/Berlinn' is not a time zone\. Did you mean Europe/Berlin\?"
     ):
         zone_named("Europe/Berlinn")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["2020-01-03", "2020-01-02"],
+        ["31/01/2020", "1/02/2020"],
+        ["2020-01-01 19:00:00-05:00", "2020-01-03T00:00:00Z"],
+        ["2020-01-01 19:00:00-05:00", "2020-01-03 01:00"],
+        ["1577923200", "1578009600"],
+    ],
+)
+def test_stamps_that_many_rows_share_are_read_as_each_alone(written: list[str]) -> None:
+    order = np.random.default_rng(1).integers(0, 2, 50)
+    alone, _ = parse("a.csv", pd.Series(written, dtype="str"), NEW_YORK)
+    shared, problems = parse("a.csv", pd.Series([written[i] for i in order], dtype="str"), NEW_YORK)
+
+    assert problems == []
+    assert shared.utc.tolist() == alone.utc[order].tolist()
+    assert shared.wall_clock.tolist() == alone.wall_clock[order].tolist()
+    assert shared.valid.all()
+
+
+def test_of_a_wrong_stamp_that_many_rows_share_each_row_is_told() -> None:
+    written = ["2020-01-02", "yesterday", "2020-01-02", "yesterday", "2020-01-02", "2020-01-02"]
+    _, problems = parse("a.csv", pd.Series(written, dtype="str"), UTC)
+
+    assert [(found.kind, found.row) for found in problems] == [
+        (Kind.UNREADABLE_STAMP, 2),
+        (Kind.UNREADABLE_STAMP, 4),
+    ]
