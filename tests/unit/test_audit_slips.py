@@ -91,6 +91,22 @@ def test_a_wrong_clock_is_told_also_where_bars_are_missing_beside_its_block(hour
     assert [(f.row, f.message) for f in found] == expected
 
 
+@pytest.mark.parametrize("price", [0.0, -1.0, np.nan, np.inf])
+def test_a_clock_put_back_between_prices_that_cannot_be_true_is_judged_without_a_word(price: float) -> None:
+    bars = quiet()
+    stamps = bars.stamps.copy()
+    stamps[100:] += 3 * HOUR
+    stamps[160:] -= HOUR
+    fields = {name: getattr(bars, name).copy() for name in ("open", "close")}
+    fields["open"][159:161] = fields["close"][159] = price
+    broken = replace(mutator.with_fields(bars, fields), stamps=stamps)
+
+    assert {f.kind for f in inspect(broken, Timeframe.HOUR_1, Calendar.ALWAYS).findings()} & {
+        Kind.PRICE_NOT_POSITIVE,
+        Kind.NOT_A_NUMBER,
+    }
+
+
 def test_a_row_that_strayed_is_no_wrong_clock_where_bars_are_missing() -> None:
     bars = quiet()
     stamps = bars.stamps.copy()
