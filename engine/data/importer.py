@@ -1,6 +1,5 @@
 """Files of a stranger -> a checked data set, or every reason why not."""
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from engine.data.manifest import Manifest, Origin, describe
 from engine.data.ordering import grid_errors, order_errors
 from engine.data.packaged import PACKAGED
 from engine.data.quality import Bars
-from engine.data.reading import RawTable, find_files, memory_needed, numbers, read, symbol_from
+from engine.data.reading import RawTable, find_files, numbers, read, symbol_from
 from engine.data.stamps import parse, zone_named
 from engine.data.venues import groups, joined
 from engine.domain.errors import InputError
@@ -98,7 +97,6 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
     _check_name(request)
     zone = zone_named(request.timezone) if request.timezone is not None else None
     files = find_files(request.paths)
-    _check_memory(files, installed=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     parts, findings = _read_all(files, zone)
     calendar = request.calendar or _inferred_calendar(parts)
     parts = [_on_sessions(part, request.timeframe, calendar) for part in parts]
@@ -131,23 +129,6 @@ def import_files(request: Request) -> tuple[Manifest, Path]:
         quality=validity.verdict(audited),
     )
     return manifest, store.write(panel, manifest)
-
-
-def _check_memory(files: Sequence[Path], *, installed: int) -> None:
-    """Refuse what the machine would be brought down by: this kind of data set is read whole.
-
-    Parameters
-    ----------
-    installed
-        Bytes of memory of this machine.
-    """
-    needed = memory_needed(files)
-    if needed > installed:
-        largest = max(files, key=lambda path: path.stat().st_size)
-        raise InputError(
-            f"{largest}: reading it whole takes about {needed / 2**30:,.0f} GiB of memory, this machine has "
-            f"{installed / 2**30:,.0f}; add --lake, which takes files of any length"
-        )
 
 
 def _check_name(request: Request) -> None:

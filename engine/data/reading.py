@@ -17,10 +17,6 @@ from engine.domain.panel import FloatArray
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".txt", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
-_READING_TIMES = 7
-_KEEPING_TIMES = 2
-_TEXT_OF_A_BAR = 64
-_TEXT_IN_GZIP = 4
 _EMPTY = ("", "nan", "null", "none", "na", "n/a", "-", "nat", "<na>")
 
 # Words of a file's name that say something else than the instrument.
@@ -68,28 +64,6 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         else:
             files.append(path)
     return files
-
-
-def memory_needed(files: Sequence[Path]) -> int:
-    """Return about how many bytes it takes to read files one after another and to keep what they hold.
-
-    Measured: a cell is held as text while its file is read, and as a number afterwards.
-    """
-    sizes = sorted(_bytes_of_text(path) for path in files)
-    return _READING_TIMES * sizes[-1] + _KEEPING_TIMES * sum(sizes[:-1]) if sizes else 0
-
-
-def _bytes_of_text(path: Path) -> int:
-    """Return about how long a file is as CSV; 0 for a file that `read` will refuse."""
-    if _ending(path) in PARQUET_ENDINGS:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return int(pq.read_metadata(path).num_rows) * _TEXT_OF_A_BAR
-        except (OSError, pa.ArrowException):
-            return 0
-    return path.stat().st_size * (_TEXT_IN_GZIP if _ending(path).endswith(".gz") else 1)
 
 
 def read(path: Path) -> tuple[RawTable | None, list[Finding]]:

@@ -64,7 +64,7 @@ def parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, li
     zone
         Of stamps that carry no offset. Epochs and offsets need none.
     """
-    if column.dtype != object:
+    if column.dtype != object and isinstance(column.dtype, np.dtype | pd.StringDtype | pd.DatetimeTZDtype):
         # Instruments in one file share their stamps. Where one is wrong, each of its rows has to be told.
         codes, distinct = pd.factorize(column, use_na_sentinel=False)
         if 2 * len(distinct) <= len(column):
@@ -75,7 +75,7 @@ def parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, li
 
 
 def _parse(file: str, column: pd.Series, zone: tzinfo | None) -> tuple[Stamps, list[Finding]]:
-    texts = column.astype(str).str.strip()
+    texts = column.astype(str).fillna("").str.strip()
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _from_pair(file, texts, column, column.dt.tz_localize(None))
     if pd.api.types.is_datetime64_any_dtype(column):

@@ -269,19 +269,6 @@ def test_a_row_with_a_broken_cell_is_judged_by_its_other_cells(tmp_path: Path) -
         assert f"{kind} (1)" in result.output
 
 
-def test_what_the_memory_cannot_hold_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD)
-    with path.open("r+b") as file:
-        # A hole of a tebibyte: no disk is used.
-        file.truncate(2**40)
-    result = imported(path)
-
-    assert result.exit_code == 2
-    assert f"{path}: reading it whole takes about 7,168 GiB of memory, this machine has" in result.stderr
-    assert "add --lake, which takes files of any length" in result.stderr
-    assert store.names() == ()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -155,7 +155,7 @@ def test_a_wick_is_told_by_its_length_and_by_what_was_traded_in_a_bar_that_moved
 @pytest.mark.parametrize(
     ("name", "times_ordinary", "limit"), [("close", 0.5, 3.5), ("open", 0.5, 3.0), ("close", 4.0, 3.5 * 2)]
 )
-def test_a_price_that_both_beside_it_contradict_is_told_from_three_sigmas_on(
+def test_an_open_that_both_beside_it_contradict_is_told_from_three_sigmas_on_and_a_close_a_bit_later(
     name: str, times_ordinary: float, limit: float
 ) -> None:
     bars = quiet()
@@ -215,22 +215,31 @@ def test_a_crash_that_is_taken_back_in_part_is_no_bad_tick() -> None:
     assert (told(0.0), told(5.0), told(7.5)) == (True, True, False)
 
 
-def test_where_bars_open_far_from_the_last_close_a_wrong_close_is_five_of_such_steps_away() -> None:
+def test_where_bars_open_far_from_the_last_close_a_wrong_price_is_over_five_such_steps_away() -> None:
     random = np.random.default_rng(7)
     move, gap = 0.01, 0.008
     close = np.cumsum(move * random.choice([-1, 1], 300))
     open_ = np.concatenate([[0.0], close[:-1]]) + gap * random.choice([-1, 1], 300)
 
-    def told(steps: float) -> bool:
-        wrong, after = close.copy(), open_.copy()
+    def told(name: str, steps: float) -> bool:
+        wrong = {"open": open_.copy(), "close": close.copy()}
         # All gaps are of one size: a robust sigma of them is 1.4826 of it. There and back are as long.
-        wrong[100] = open_[100] + steps * 1.4826 * gap
-        after[101] = open_[100]
-        prices = {"open": np.exp(after), "close": np.exp(wrong)}
+        far = steps * 1.4826 * gap
+        if name == "close":
+            wrong["close"][100], wrong["open"][101] = open_[100] + far, open_[100]
+        else:
+            wrong["open"][100], wrong["close"][99] = close[100] + far, close[100]
+        prices = {name: np.exp(values) for name, values in wrong.items()}
         prices |= {"high": np.maximum(*prices.values()), "low": np.minimum(*prices.values())}
         return (Kind.BAD_TICK, 101) in places(mutator.with_fields(quiet(), prices))
 
-    assert (told(5.7), told(5.3)) == (True, False)
+    assert (told("close", 5.7), told("close", 5.3)) == (True, False)
+    # Gaps are as large as moves: an open has to be half as far again.
+    assert (told("open", 1.5 * 5.7), told("open", 1.5 * 5.3)) == (True, False)
+
+
+def test_a_volume_beyond_all_measure_is_judged_without_a_word() -> None:
+    assert places(mutator.with_value(quiet(), "volume", 100, 1e100)) == [(Kind.VOLUME_SPIKE, 101)]
 
 
 def test_two_bad_lows_side_by_side_do_not_vouch_for_each_other() -> None:

@@ -107,6 +107,50 @@ def test_a_clock_put_back_between_prices_that_cannot_be_true_is_judged_without_a
     }
 
 
+def after_an_outage(bars: Bars, *, row: int = 40, hours: int = 9) -> Bars:
+    """Return bars that were not recorded for a while: a jump ahead that no jump back belongs to."""
+    stamps = bars.stamps.copy()
+    stamps[row:] += hours * HOUR
+    return replace(bars, stamps=stamps)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_page_that_is_there_twice_is_no_clock_that_was_put_back(rows: int) -> None:
+    twice = mutator.taken(after_an_outage(quiet()), np.r_[0:200, 200 - rows : 300])
+
+    assert slips(twice) == []
+
+
+def test_a_bar_as_it_was_when_it_began_before_the_whole_bar_is_no_clock_that_was_put_back() -> None:
+    bars = mutator.taken(after_an_outage(quiet()), np.insert(np.arange(300), 150, 150))
+    began = {name: getattr(bars, name).copy() for name in mutator.PRICES}
+    for values in began.values():
+        values[150] = bars.open[150]  # type: ignore[index]
+
+    assert slips(mutator.with_fields(bars, began)) == []
+
+
+@pytest.mark.parametrize("outage", [140, 170])
+def test_an_outage_inside_or_beside_a_block_with_both_its_jumps_is_none_of_its_ends(outage: int) -> None:
+    bars = quiet()
+    stamps = bars.stamps.copy()
+    stamps[100:160] += 5 * HOUR
+    stamps[outage:] += 9 * HOUR
+
+    assert [(f.row, f.message) for f in slips(replace(bars, stamps=stamps))] == [
+        (101, "wrong time zone? 60 bars carry stamps 5 h too late")
+    ]
+
+
+def test_a_clock_is_not_wrong_for_more_than_a_year() -> None:
+    bars = mutator.realistic(np.random.default_rng(1), size=12_000)
+    stamps = bars.stamps.copy()
+    stamps[100:] += 9 * HOUR
+    stamps[11_900:] -= 5 * HOUR
+
+    assert slips(replace(bars, stamps=stamps)) == []
+
+
 def test_a_row_that_strayed_is_no_wrong_clock_where_bars_are_missing() -> None:
     bars = quiet()
     stamps = bars.stamps.copy()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from engine.data.findings import Kind
-from engine.data.reading import find_files, memory_needed, numbers, read, symbol_from
+from engine.data.reading import find_files, numbers, read, symbol_from
 from engine.domain.errors import InputError
 
 
@@ -105,18 +105,3 @@ def test_paths_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
         find_files([tmp_path / "a.xlsx"])
     with pytest.raises(InputError, match="empty: the folder holds no file to import"):
         find_files([tmp_path / "empty"])
-
-
-def test_memory_is_asked_for_by_the_longest_file_and_by_what_is_kept_of_the_others(tmp_path: Path) -> None:
-    long, short, packed, table = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv.gz", "d.parquet"))
-    long.write_bytes(b"x" * 1000)
-    short.write_bytes(b"x" * 100)
-    packed.write_bytes(b"x" * 50)
-    pd.DataFrame({"close": np.ones(10)}).to_parquet(table)
-
-    assert memory_needed([short]) == 700
-    assert memory_needed([short, long]) == 7 * 1000 + 2 * 100
-    assert memory_needed([packed]) == 7 * 4 * 50
-    assert memory_needed([table]) == 7 * 64 * 10
-    table.write_bytes(b"no table")
-    assert memory_needed([table]) == memory_needed([]) == 0

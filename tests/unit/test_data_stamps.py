@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from engine.data.findings import Kind
@@ -187,3 +188,25 @@ def test_of_a_wrong_stamp_that_many_rows_share_each_row_is_told() -> None:
         (Kind.UNREADABLE_STAMP, 2),
         (Kind.UNREADABLE_STAMP, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(["2020-01-02", None], dtype="str"),
+        pd.Series(["2020-01-02", None, None, None], dtype="str"),
+        pd.Series([1577923200, None], dtype="float64"),
+        pd.Series([1577923200, None], dtype="Int64"),
+    ],
+)
+def test_a_stamp_that_a_table_has_no_value_for_is_refused_with_its_row(column: pd.Series) -> None:
+    _, problems = parse("a.parquet", column, UTC)
+
+    assert {(found.kind, found.row) for found in problems} >= {(Kind.EMPTY_CELL, 2)}
+
+
+def test_stamps_of_a_kind_that_cannot_be_told_apart_are_refused() -> None:
+    column = pd.Series([["a"], ["b"]] * 10, dtype=pd.ArrowDtype(pa.list_(pa.string())))
+    _, problems = parse("a.parquet", column, UTC)
+
+    assert len(problems) == 20

@@ -117,7 +117,8 @@ class Surroundings:
         Robust standard deviation of the steps from a close to the next open around the bar; over a pause of
         n bars they are the root of n times as large. None without opens.
     busy
-        What was traded over the most that is still ordinary around the bar; None where volume is not known.
+        What was traded, divided by the most that is still ordinary around the bar; 1 where nothing is. None
+        where volume is not known.
     """
 
     close: FloatArray

@@ -30,7 +30,7 @@ def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
     excess = np.diff(bars.stamps) - timeframe.nanoseconds
     back = np.flatnonzero(excess <= -timeframe.nanoseconds)
     back = back[(excess[back] % _HALF_HOUR == 0) & (excess[back] >= -_FARTHEST_ZONE)]
-    # A row that is there twice went back in time as well; with the same prices it is no other hour.
+    # A row that is there twice went back in time as well; with the same open and close it is no other hour.
     differs = bars.close[back] != bars.close[back + 1]
     if bars.open is not None:
         differs |= bars.open[back] != bars.open[back + 1]
@@ -47,9 +47,9 @@ def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
         place = int(np.searchsorted(same, at))
         pairs |= {(int(same[place - 1]), at, jump)} if place else set()
         pairs |= {(at, int(same[place]), -jump)} if place < len(same) else set()
-        if is_next:
+        if len(same) == 0 and is_next:
             # Bars were missing already where the block begins or ends.
-            pairs |= _nearest_jump(np.flatnonzero(excess > jump), at, jump)
+            pairs |= _nearest_jump(bars.stamps, np.flatnonzero(excess > jump), at, jump)
     if not pairs:
         return []
     # The rows between the two jumps carry the wrong clock: a later one if the jump ahead comes first.
@@ -58,32 +58,43 @@ def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
 
 
 def _goes_on(bars: Bars, at: IntArray) -> BoolArray:
-    """Return whether the clock was put back behind each of some rows: no row that strayed looks like that.
+    """Return whether behind each of some rows other bars follow under stamps that are over.
 
-    Either two rows behind it are of a time that was over, or the next one opens where that one closed and
-    not where it opened.
+    Either the two rows behind it are of a time already passed, or the next one has its stamp and opens where
+    it closed. A row that stands too early, or a page that is there twice, looks otherwise.
     """
     stamps = bars.stamps
     again = stamps[np.minimum(at + 2, len(stamps) - 1)]
-    goes_on = (again <= stamps[at]) & (again > stamps[at + 1])
+    doubled = stamps[at + 1] == stamps[at]
+    strayed = stamps[at + 1] > stamps[np.maximum(at - 1, 0)]
+    goes_on = (again <= stamps[at]) & (again > stamps[at + 1]) & ~strayed & ~_known(bars, at + 1)
     if bars.open is not None:
         opened = bars.open[at + 1]
         # Nobody has looked yet whether prices can be true.
         with np.errstate(invalid="ignore"):
-            goes_on |= np.abs(opened - bars.close[at]) <= _SAME_PRICE * np.abs(opened - bars.open[at])
-    doubled = stamps[at + 1] == stamps[at]
-    # Of a row that strayed the one before is in order with the one behind; of several doubles somebody else
-    # judges.
-    strayed = stamps[at + 1] > stamps[np.maximum(at - 1, 0)]
-    return np.asarray(goes_on & np.where(doubled, np.count_nonzero(doubled) == 1, ~strayed))
+            step, body = np.abs(opened - bars.close[at]), np.abs(opened - bars.open[at])
+        # Of several doubles somebody else judges.
+        goes_on |= doubled & (np.count_nonzero(doubled) == 1) & (step < _SAME_PRICE * body)
+    return np.asarray(goes_on)
 
 
-def _nearest_jump(ahead: IntArray, at: int, jump: int) -> set[tuple[int, int, int]]:
-    """Return the shorter one of the blocks between a jump back and the jumps ahead beside it, or nothing."""
+def _known(bars: Bars, at: IntArray) -> BoolArray:
+    """Return whether each of some rows stands before already: an earlier one has its stamp and its close."""
+    order = np.argsort(bars.stamps, kind="stable")
+    first = order[np.searchsorted(bars.stamps, bars.stamps[at], sorter=order)]
+    return np.asarray((first < at) & (bars.close[first] == bars.close[at]))
+
+
+def _nearest_jump(stamps: IntArray, ahead: IntArray, at: int, jump: int) -> set[tuple[int, int, int]]:
+    """Return the block of fewer rows between a jump back and the jumps ahead beside it, if there is one."""
     place = int(np.searchsorted(ahead, at))
-    blocks = {(int(ahead[place - 1]), at, jump)} if place else set()
-    blocks |= {(at, int(ahead[place]), -jump)} if place < len(ahead) else set()
-    return set(sorted(blocks, key=lambda block: block[1] - block[0])[:1])
+    blocks = [(int(ahead[place - 1]), at, jump)] if place else []
+    blocks += [(at, int(ahead[place]), -jump)] if place < len(ahead) else []
+    return {
+        block
+        for block in sorted(blocks, key=lambda block: block[1] - block[0])[:1]
+        if abs(int(stamps[block[1]] - stamps[block[0]])) <= _LONGEST_SLIP
+    }
 
 
 def slips_of_calendar(bars: Bars, timeframe: Timeframe, calendar: Calendar, plan: Schedule) -> list[Marks]:

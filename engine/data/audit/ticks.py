@@ -37,8 +37,8 @@ _WICK_BUSY_POWER = 6.0
 _WICK_BUSY_TIMES = 2.0
 _MOVED_SIGMAS = 0.6
 """Long wicks of real markets come with more volume than is ordinary, in a bar that moved besides: the limit
-doubles as soon as volume is above that, then it grows with volume. Volume that moved nothing else vouches
-for less."""
+rises by the sixth power of volume to more than its double at 1.15 times, from there on with volume. Volume
+that moved nothing else vouches for less."""
 
 _QUIET = 0.5
 _WICK_QUIET = 0.93
@@ -67,6 +67,7 @@ _COMES_BACK_SIGMAS = 6.0
 _WEAKER_BY = 0.5
 _VOUCHED_SIGMAS = 1.5
 _WHOLE, _CLOSE = 0, 1
+_ISOLATED_LIMITS = (ISOLATED_SIGMAS, ISOLATED_SIGMAS, ISOLATED_OPEN_SIGMAS)
 _LONGEST_BLOCK = 3
 _BLOCK_STRICTER = 1.3
 
@@ -110,11 +111,13 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
     sigma[0::2], sigma[1::2] = around.sigma, _greater(around.sigma) * drift
     gaps = around.gap_sigma
     unusual = np.full(2 * size - 1, np.inf)
-    unusual[1::2] = np.abs(step[1::2]) / (_greater(gaps) * drift) * (ISOLATED_SIGMAS / ISOLATED_GAP_SIGMAS)
+    unusual[1::2] = np.abs(step[1::2]) / (_greater(gaps) * drift) / ISOLATED_GAP_SIGMAS
     # Point k of the path stands between steps k - 1 and k; the first and the last point have one neighbour
-    # only.
+    # only. All scores are shares of their limit.
     score = np.zeros(2 * size)
     score[1:-1] = _comes_back(step[:-1], step[1:], sigma[:-1], sigma[1:])
+    score[0::2] /= ISOLATED_OPEN_SIGMAS
+    score[1::2] /= ISOLATED_SIGMAS
     score[1:-1] = np.minimum(score[1:-1], np.minimum(unusual[:-1], unusual[1:]))
     # Where gaps are as usual as moves, an open that the bar takes back is news of the night more often than
     # an error.
@@ -125,10 +128,10 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
         # The step into bar b is number 2 b - 1, the one out of the block that begins there 2 (b + length) -
         # 1.
         into, out = slice(1, -2 * length, 2), slice(2 * length + 1, None, 2)
-        block = _comes_back(step[into], step[out], sigma[into], sigma[out])
+        block = _comes_back(step[into], step[out], sigma[into], sigma[out]) / ISOLATED_SIGMAS
         block = np.minimum(block, np.minimum(unusual[into], unusual[out]))
         # Longer blocks are rarer: there are more of them to be deceived by.
-        block = np.where(block > _BLOCK_STRICTER ** (length - 1) * ISOLATED_SIGMAS, block, 0.0)
+        block = np.where(block > _BLOCK_STRICTER ** (length - 1), block, 0.0)
         for offset in range(length):
             place = slice(1 + offset, 1 + offset + len(block))
             better = block > whole[place]
@@ -136,18 +139,17 @@ def _isolated(bars: Bars, around: Surroundings) -> Marks:
             begin[place] = np.where(better, offset, begin[place])
             longest[place] = np.where(better, length, longest[place])
     scores = np.stack([whole, score[1::2], score[0::2]])
-    limits = np.repeat([[ISOLATED_SIGMAS], [ISOLATED_SIGMAS], [ISOLATED_OPEN_SIGMAS]], size, axis=1)
-    if around.busy is not None:
-        limits *= np.maximum(around.busy, 1.0) ** _ISOLATED_BUSY_POWER
-    scores /= limits
     worst = scores.argmax(axis=0)
-    severity = scores.max(axis=0)
+    highest = scores.max(axis=0)
+    severity = highest
+    if around.busy is not None:
+        severity = highest / np.maximum(around.busy, 1.0) ** _ISOLATED_BUSY_POWER
     at = np.flatnonzero(severity > 1.0)
     opens, closes = bars.open, bars.close
 
     def words(index: int) -> tuple[str, str]:
         bar = int(at[index])
-        sigmas = f"{severity[bar] * limits[worst[bar], bar]:.1f} robust sigmas"
+        sigmas = f"{highest[bar] * _ISOLATED_LIMITS[worst[bar]]:.1f} robust sigmas"
         if worst[bar] == _WHOLE:
             first, length = bar - int(begin[bar]), int(longest[bar])
             beside = f"{number(closes[first - 1])} before and {number(opens[first + length])} after"
@@ -173,7 +175,7 @@ def _wicks(bars: Bars, around: Surroundings) -> list[Marks]:
         return []
     body_top = np.maximum(around.open, around.close)
     body_bottom = np.minimum(around.open, around.close)
-    # What the bar did besides: of its two wicks the longer one is the one that is judged.
+    # A bar moved if its body did, or both its wicks.
     shorter_wick = np.minimum(around.high - body_top, body_bottom - around.low)
     moved = np.maximum(body_top - body_bottom, shorter_wick) > _MOVED_SIGMAS * around.sigma
     limit = WICK_SIGMAS * _doubt_of_wicks(around.busy, moved)
@@ -262,7 +264,9 @@ def _doubt_of_wicks(busy: FloatArray | None, moved: BoolArray) -> FloatArray:
     if busy is None:
         return np.full(len(moved), UNCONFIRMED)
     above = np.maximum(busy, 1.0)
-    real = np.minimum(above**_WICK_BUSY_POWER, _WICK_BUSY_TIMES * above)
+    twice = _WICK_BUSY_TIMES * above
+    # Cut before it is raised: no volume is too large for that.
+    real = np.minimum(np.minimum(above, _WICK_BUSY_TIMES) ** _WICK_BUSY_POWER, twice)
     return np.where(busy < _QUIET, _WICK_QUIET, np.where(moved, real, above))
 
 
