@@ -35,6 +35,8 @@ def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:
     if bars.open is not None:
         differs |= bars.open[back] != bars.open[back + 1]
     back = back[(bars.stamps[back] != bars.stamps[back + 1]) | differs]
+    if len(back) == 0:
+        return []
     ahead: dict[int, IntArray] = {}
     for jump in np.unique(-excess[back]).tolist():
         ahead[jump] = np.flatnonzero(excess == jump)
