@@ -128,6 +128,7 @@ def test_a_wick_that_much_volume_made_is_real() -> None:
         (1.5, 1.0, 5.2 * 2 * 1.5),
         (1.5, 0.5, 5.2 * 1.5),
         (3.0, 1.0, 5.2 * 2 * 3.0),
+        (50.0, 1.0, 5.2 * 2 * 50.0),
     ],
 )
 def test_a_wick_is_told_by_its_length_and_by_what_was_traded_in_a_bar_that_moved(

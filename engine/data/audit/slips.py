@@ -18,11 +18,14 @@ _LONGEST_SLIP = 400 * NANOSECONDS_PER_DAY
 """A clock that was forgotten in autumn is put right a year later at the latest."""
 
 _SAME_PRICE = 0.5
+"""A row goes on from the one before if the step between them is less than this share of that one's body."""
+
 _UNMOVED_GAPS = 4.0
 _TORN_GAPS = 12.0
 _TORN_SIGMAS = 0.35
 _TAKEN_BACK = 0.2
 _PLUNGE = 2.5
+"""A fall this many times as long as the step behind it, which goes the other way, explains that step."""
 
 
 def slips_of_order(bars: Bars, timeframe: Timeframe) -> list[Marks]:

@@ -57,6 +57,7 @@ UNCONFIRMED = 2.5
 """Where volume is not known, limits of wicks are this much wider."""
 
 _ISOLATED_BUSY_POWER = 0.5
+"""The limit of opens and closes rises with the root of volume above what is ordinary."""
 
 _COMES_BACK = 1.0
 """The way back differs from the way there by no more than this share of the shorter one."""
@@ -264,9 +265,9 @@ def _doubt_of_wicks(busy: FloatArray | None, moved: BoolArray) -> FloatArray:
     if busy is None:
         return np.full(len(moved), UNCONFIRMED)
     above = np.maximum(busy, 1.0)
-    twice = _WICK_BUSY_TIMES * above
-    # Cut before it is raised: no volume is too large for that.
-    real = np.minimum(np.minimum(above, _WICK_BUSY_TIMES) ** _WICK_BUSY_POWER, twice)
+    # Where the power meets the line; never raised beyond it, no volume is too large.
+    knee = _WICK_BUSY_TIMES ** (1.0 / (_WICK_BUSY_POWER - 1.0))
+    real = np.minimum(above, knee) ** _WICK_BUSY_POWER * np.maximum(above / knee, 1.0)
     return np.where(busy < _QUIET, _WICK_QUIET, np.where(moved, real, above))
 
 
